@@ -1,0 +1,180 @@
+package handlers
+
+import (
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"kserver/engine"
+	"kserver/protocol"
+)
+
+// Responder is the connection front's half of one request: it takes the
+// answer's bytes in order and sends them when Send is called. Except for Post,
+// every method belongs to the loop of the request's connection.
+type Responder interface {
+	// Post runs f on the connection's loop, soon. Any goroutine may call it.
+	Post(f func())
+	// After runs f on the connection's loop once d has passed, unless the
+	// returned Timer is stopped first.
+	After(d time.Duration, f func()) Timer
+	// Write appends a copy of p to the answer.
+	Write(p []byte)
+	// File appends the bytes of r to the answer without reading them; r is
+	// released by the front once they are sent or can no longer be.
+	File(r *engine.Range)
+	// Send completes the answer. Exactly one of Send, NoResponse and Close
+	// ends a request.
+	Send()
+	// NoResponse ends the request without an answer (acks=0).
+	NoResponse()
+	// Close ends the connection; err is what the log says of it.
+	Close(err error)
+}
+
+// Timer is a pending After.
+type Timer interface {
+	// Stop prevents the call, if it has not happened yet. Loop only.
+	Stop()
+}
+
+// Client is what is known of a connection's peer.
+type Client struct {
+	Addr     netip.AddrPort
+	Host     string // as Kafka shows it: "/127.0.0.1"
+	Listener string // name of the listener it came in by
+	// SoftwareName and SoftwareVersion are what the client said in
+	// ApiVersions v3+ (KIP-511); empty until then.
+	SoftwareName    string
+	SoftwareVersion string
+}
+
+// Request is one request on its way through a handler. It is owned by the
+// loop of its connection until Async; from then on by whoever will answer it.
+type Request struct {
+	protocol.RequestHeader
+	Body []byte // after the header; valid until the request is answered
+	// Client is shared by all requests of the connection.
+	Client *Client
+
+	Logger *slog.Logger
+
+	w     Responder
+	async bool
+	// cancel, when set, is called on the loop if the connection closes before
+	// the request is answered.
+	cancel func()
+}
+
+// NewRequest prepares a request for the table's handler.
+func NewRequest(h protocol.RequestHeader, body []byte, c *Client, w Responder, log *slog.Logger) *Request {
+	return &Request{RequestHeader: h, Body: body, Client: c, Logger: log, w: w}
+}
+
+// ClientHost is the peer's address as Kafka's group descriptions show it.
+func (r *Request) ClientHost() string { return r.Client.Host }
+
+// ClientIDString is the client id, "" when the client sent none.
+func (r *Request) ClientIDString() string {
+	if r.ClientID == nil {
+		return ""
+	}
+	return *r.ClientID
+}
+
+// Decode parses the body into msg, whose version it sets. A body that cannot
+// be parsed closes the connection, as Kafka does, and Decode returns false:
+// the handler then returns at once. Strings and byte slices of msg may alias
+// Body.
+func (r *Request) Decode(msg kmsg.Request) bool {
+	msg.SetVersion(r.Version)
+	if err := protocol.Decode(msg, r.Body); err != nil {
+		r.Close(err)
+		return false
+	}
+	return true
+}
+
+// Async says that the request will be answered from another goroutine, or
+// later; call it before the request leaves the loop.
+func (r *Request) Async() { r.async = true }
+
+// OnCancel sets f to be called, on the loop, if the connection closes before
+// the answer. Set it on the loop, once.
+func (r *Request) OnCancel(f func()) { r.cancel = f }
+
+// Cancel tells the request that its connection has closed. Loop only; the
+// connection front calls it.
+func (r *Request) Cancel() {
+	if f := r.cancel; f != nil {
+		r.cancel = nil
+		f()
+	}
+}
+
+// Post runs f on the connection's loop. Any goroutine may call it.
+func (r *Request) Post(f func()) { r.w.Post(f) }
+
+// After runs f on the connection's loop after d. Loop only.
+func (r *Request) After(d time.Duration, f func()) Timer { return r.w.After(d, f) }
+
+// Reply encodes resp in the request's version and sends it. After Async, any
+// goroutine may call it. Exactly once.
+func (r *Request) Reply(resp kmsg.Response) {
+	resp.SetVersion(r.Version)
+	buf := takeBuffer()
+	*buf = protocol.AppendResponseHeader(*buf, r.Key, r.Version, r.CorrelationID)
+	*buf = resp.AppendTo(*buf)
+	r.sendBuffer(buf)
+}
+
+// sendBuffer sends an encoded answer and recycles its buffer.
+func (r *Request) sendBuffer(buf *[]byte) {
+	send := func() {
+		r.cancel = nil
+		r.w.Write(*buf)
+		giveBuffer(buf)
+		r.w.Send()
+	}
+	if r.async {
+		r.w.Post(send)
+		return
+	}
+	send()
+}
+
+// NoResponse ends the request without an answer.
+func (r *Request) NoResponse() {
+	if r.async {
+		r.w.Post(r.w.NoResponse)
+		return
+	}
+	r.w.NoResponse()
+}
+
+// Close ends the connection because of err.
+func (r *Request) Close(err error) {
+	if r.async {
+		r.w.Post(func() { r.w.Close(err) })
+		return
+	}
+	r.w.Close(err)
+}
+
+// maxPooledBuffer bounds what a rare large answer leaves behind in the pool.
+const maxPooledBuffer = 64 << 10
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
+
+func takeBuffer() *[]byte { return buffers.Get().(*[]byte) }
+
+func giveBuffer(b *[]byte) {
+	if cap(*b) > maxPooledBuffer {
+		return
+	}
+	*b = (*b)[:0]
+	buffers.Put(b)
+}

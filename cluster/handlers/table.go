@@ -1,0 +1,76 @@
+package handlers
+
+import (
+	"kserver/protocol"
+)
+
+// Mode says where a handler runs.
+type Mode uint8
+
+const (
+	// OnLoop handlers run on the connection's event loop and never block.
+	OnLoop Mode = iota
+	// OnWorker handlers run on the bounded worker pool and may block.
+	OnWorker
+)
+
+// API is one row of the table: everything the connection front needs to know
+// about a request before it decodes it.
+type API struct {
+	Key, Min, Max int16
+	Mode          Mode
+	// Pipelined lets the connection's next request start when Handle has
+	// returned, before this one is answered.
+	Pipelined bool
+	// Estimate is the memory, in bytes, that handling a frame of the given
+	// size is expected to take beside the frame itself.
+	Estimate func(frameBytes int) int
+	Handle   func(*Broker, *Request)
+}
+
+// table lists the served APIs. ApiVersions is answered from it, so what is
+// advertised is what is served.
+var table = []API{
+	{Key: 0, Min: 3, Max: 13, Mode: OnLoop, Pipelined: true, Estimate: small, Handle: handle00Produce},
+	{Key: 1, Min: 4, Max: 18, Mode: OnLoop, Estimate: decoded, Handle: handle01Fetch},
+	{Key: 2, Min: 1, Max: 11, Mode: OnWorker, Estimate: decoded, Handle: handle02ListOffsets},
+	{Key: 18, Min: 0, Max: 5, Mode: OnLoop, Estimate: small, Handle: handle18APIVersions},
+	{Key: 23, Min: 2, Max: 4, Mode: OnLoop, Estimate: decoded, Handle: handle23OffsetForLeaderEpoch},
+}
+
+// small estimates requests whose decoded form is views on the frame.
+func small(int) int { return 4 << 10 }
+
+// decoded estimates requests that are decoded into Go values of a few times
+// their size.
+func decoded(frameBytes int) int { return 4*frameBytes + 4<<10 }
+
+// byKey indexes the table by API key.
+var byKey = func() (m [128]*API) {
+	for i := range table {
+		m[table[i].Key] = &table[i]
+	}
+	return m
+}()
+
+// Lookup finds the row of an API key, nil when it is not served.
+func Lookup(key int16) *API {
+	if key < 0 || int(key) >= len(byKey) {
+		return nil
+	}
+	return byKey[key]
+}
+
+// Serves reports whether the row serves version.
+func (a *API) Serves(version int16) bool { return version >= a.Min && version <= a.Max }
+
+// Advertised lists the served APIs as ApiVersions shows them, by key.
+func Advertised() []protocol.VersionRange {
+	out := make([]protocol.VersionRange, 0, len(table))
+	for i := range byKey {
+		if a := byKey[i]; a != nil {
+			out = append(out, protocol.VersionRange{Key: a.Key, Min: a.Min, Max: a.Max})
+		}
+	}
+	return out
+}
