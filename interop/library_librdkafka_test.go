@@ -162,6 +162,9 @@ func librdkafkaJoin(t *testing.T, o memberOptions) member {
 	pairs := []any{
 		"group.id", o.group, "partition.assignment.strategy", o.strategy,
 		"session.timeout.ms", 30000, "heartbeat.interval.ms", 200, "max.poll.interval.ms", 60000,
+		// Offsets are stored by hand: Close takes messages off the queue and drops them, and
+		// stored by itself they would be committed although nobody saw them.
+		"enable.auto.offset.store", false,
 	}
 	if o.instance != "" {
 		pairs = append(pairs, "group.instance.id", o.instance)
@@ -178,6 +181,9 @@ func librdkafkaJoin(t *testing.T, o memberOptions) member {
 			switch event := consumer.Poll(50).(type) {
 			case *kafka.Message:
 				o.ledger.delivered(o.name, event.TopicPartition.Partition, int64(event.TopicPartition.Offset))
+				if _, err := consumer.StoreMessage(event); err != nil {
+					o.ledger.complain("%s: store offset: %v", o.name, err)
+				}
 			case kafka.Error:
 				o.ledger.note("%s: %v", o.name, event)
 			}

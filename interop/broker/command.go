@@ -51,17 +51,17 @@ func (b *Broker) formatApache(ctx context.Context) error {
 	}
 	listener := fmt.Sprintf("127.0.0.1:%d", controller)
 	settings := map[string]string{
-		"process.roles":                            "broker,controller",
-		"node.id":                                  "1",
-		"controller.quorum.voters":                 "1@" + listener,
-		"listeners":                                "PLAINTEXT://" + b.Addr() + ",CONTROLLER://" + listener,
-		"advertised.listeners":                     "PLAINTEXT://" + b.Addr(),
-		"controller.listener.names":                "CONTROLLER",
-		"listener.security.protocol.map":           "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
-		"log.dirs":                                 b.DataDir(),
-		"transaction.state.log.replication.factor": "1",
-		"transaction.state.log.min.isr":            "1",
-		"transaction.state.log.num.partitions":     "4",
+		"process.roles":                                    "broker,controller",
+		"node.id":                                          "1",
+		"controller.quorum.voters":                         "1@" + listener,
+		"listeners":                                        "PLAINTEXT://" + b.Addr() + ",CONTROLLER://" + listener,
+		"advertised.listeners":                             "PLAINTEXT://" + b.Addr(),
+		"controller.listener.names":                        "CONTROLLER",
+		"listener.security.protocol.map":                   "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+		"log.dirs":                                         b.DataDir(),
+		"transaction.state.log.replication.factor":         "1",
+		"transaction.state.log.min.isr":                    "1",
+		"transaction.state.log.num.partitions":             "4",
 		"share.coordinator.state.topic.replication.factor": "1",
 		"share.coordinator.state.topic.min.isr":            "1",
 	}
