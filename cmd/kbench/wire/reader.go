@@ -8,8 +8,6 @@ import (
 	"net"
 	"sync/atomic"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // truncateThreshold is the number of bytes from which dropping them in the kernel (one extra system call) is cheaper
@@ -105,10 +103,9 @@ func (r *reader) skip(n int) error {
 		}
 		r.r, r.w = 0, 0
 		if n >= truncateThreshold && r.raw != nil {
-			if err := r.truncate(n); err != nil {
-				return err
-			}
-			return nil
+			m, err := Drop(r.raw, r.buf, n)
+			r.total.Add(int64(m))
+			return err
 		}
 		m, err := r.c.Read(r.buf)
 		r.w = m
@@ -117,33 +114,6 @@ func (r *reader) skip(n int) error {
 			return unexpected(err, 1)
 		}
 	}
-}
-
-// truncate drops n bytes that are not in the buffer inside the kernel: recv(2) with MSG_TRUNC on a TCP socket
-// discards instead of copying (tcp(7), since Linux 2.4). The buffer only gives the length: nothing is written to it.
-func (r *reader) truncate(n int) error {
-	var failed error
-	err := r.raw.Read(func(fd uintptr) bool {
-		for n > 0 {
-			m, _, err := unix.Recvfrom(int(fd), r.buf[:min(n, len(r.buf))], unix.MSG_TRUNC|unix.MSG_DONTWAIT)
-			switch {
-			case err == unix.EINTR:
-				continue
-			case err == unix.EAGAIN:
-				return false
-			case err != nil:
-				failed = fmt.Errorf("recv: %w", err)
-				return true
-			case m == 0:
-				failed = io.ErrUnexpectedEOF
-				return true
-			}
-			n -= m
-			r.total.Add(int64(m))
-		}
-		return true
-	})
-	return errors.Join(failed, err)
 }
 
 // unexpected turns an end of stream in the middle of a frame into io.ErrUnexpectedEOF.

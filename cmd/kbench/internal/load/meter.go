@@ -1,0 +1,114 @@
+package load
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kserver/cmd/kbench/internal/latency"
+	"kserver/cmd/kbench/internal/pace"
+)
+
+// Window is the time of a run, in nanoseconds of pace.Now: load from Start, measured in [From, End).
+type Window struct {
+	Start, From, End int64
+}
+
+// NewWindow returns a window that starts now, measures after warmUp and lasts for measured.
+func NewWindow(warmUp, measured time.Duration) Window {
+	now := pace.Now()
+	return Window{Start: now, From: now + int64(warmUp), End: now + int64(warmUp+measured)}
+}
+
+func (w Window) contains(t int64) bool { return t >= w.From && t < w.End }
+
+// maxErrorKinds bounds the different failures that are kept by text.
+const maxErrorKinds = 32
+
+// Meter collects what workers did. It is safe for concurrent use; each worker has recorders of its own.
+type Meter struct {
+	Window Window
+	// Latency counts from the due moment, Service from the moment the client took the record, so their difference is
+	// the time the client itself was behind its schedule.
+	Latency, Service latency.Set
+
+	records, bytes       atomic.Int64 // answered inside the window
+	allRecords, allBytes atomic.Int64 // answered at any time
+	failed, unsent       atomic.Int64
+	lastAnswer           atomic.Int64
+
+	mu     sync.Mutex
+	errors map[string]int64
+}
+
+// NewMeter returns a meter for n workers.
+func NewMeter(w Window, n int) *Meter {
+	return &Meter{Window: w, Latency: latency.NewSet(n), Service: latency.NewSet(n), errors: make(map[string]int64)}
+}
+
+// Done counts n records of bytes together that were due at due, taken by the client at sent and answered at now.
+func (m *Meter) Done(worker int, due, sent, now int64, n, bytes int64) {
+	m.Count(now, n, bytes)
+	if m.Window.contains(due) {
+		m.Latency[worker].Record(time.Duration(now-due), n)
+		m.Service[worker].Record(time.Duration(now-sent), n)
+	}
+}
+
+// Took records the latency of one request sent at sent and answered at now, without counting records.
+func (m *Meter) Took(worker int, sent, now int64) {
+	if m.Window.contains(sent) {
+		m.Latency[worker].Record(time.Duration(now-sent), 1)
+	}
+}
+
+// Count counts n records of bytes together that arrived at now, without a latency.
+func (m *Meter) Count(now int64, n, bytes int64) {
+	m.allRecords.Add(n)
+	m.allBytes.Add(bytes)
+	if m.Window.contains(now) {
+		m.records.Add(n)
+		m.bytes.Add(bytes)
+	}
+	if n > 0 {
+		m.lastAnswer.Store(now)
+	}
+}
+
+// Fail counts n records that failed with err.
+func (m *Meter) Fail(n int64, err error) {
+	m.failed.Add(n)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	text := err.Error()
+	if _, known := m.errors[text]; !known && len(m.errors) >= maxErrorKinds {
+		text = "other errors"
+	}
+	m.errors[text] += n
+}
+
+// Unsent counts n records that were due inside the window and never handed to the client, because it was behind.
+func (m *Meter) Unsent(n int64) { m.unsent.Add(n) }
+
+// Counts is what a Meter counted.
+type Counts struct {
+	Records, Bytes       int64 // answered inside the window
+	AllRecords, AllBytes int64 // answered at any time
+	Failed, Unsent       int64
+	Last                 int64 // when the last answer came, 0 when none did
+	Errors               map[string]int64
+}
+
+// Counts returns the counts so far.
+func (m *Meter) Counts() Counts {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Counts{
+		Records: m.records.Load(), Bytes: m.bytes.Load(),
+		AllRecords: m.allRecords.Load(), AllBytes: m.allBytes.Load(),
+		Failed: m.failed.Load(), Unsent: m.unsent.Load(),
+		Last:   m.lastAnswer.Load(),
+		Errors: maps.Clone(m.errors),
+	}
+}

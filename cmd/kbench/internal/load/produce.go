@@ -1,0 +1,127 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"kserver/cmd/kbench/integrity"
+	"kserver/cmd/kbench/wire"
+)
+
+// ProduceOptions say what is produced, where and how fast.
+type ProduceOptions struct {
+	Brokers    []string // bootstrap addresses
+	ClientID   string
+	Topic      string
+	Leaders    map[int32]string // address of each partition's leader; partitions are 0 to len-1
+	Producers  int
+	RecordSize int
+	BatchBytes int   // at most so many bytes per batch, at least one record
+	Acks       int16 // -1, 0 or 1
+	Codec      wire.Codec
+	Idempotent bool
+	Linger     time.Duration // real driver only
+	Buffered   int           // records a real producer may hold before it blocks
+	Pipeline   int           // requests in flight per connection
+	Rate       float64       // records per second of all producers together; 0 is as fast as possible
+	InFlight   int           // closed loop: records (real) or batches (raw) one producer may have unanswered; 0 is open
+	Drain      time.Duration // how long to wait for answers after the window
+	RoundRobin bool          // real driver: change the partition with every record instead of every batch
+	Payload    *Payload
+	Ledger     *integrity.Ledger // nil when nobody will check
+}
+
+// errUnanswered is the failure of a record whose answer did not come before the run gave up waiting.
+var errUnanswered = errors.New("unanswered when the run ended")
+
+// recordsPerBatch is how many records fit into BatchBytes, at least one.
+func (o *ProduceOptions) recordsPerBatch() int {
+	n := max(1, o.BatchBytes/(o.RecordSize+8))
+	for n > 1 && wire.BatchBytes(n, o.RecordSize) > o.BatchBytes {
+		n--
+	}
+	return n
+}
+
+// LedgerStream names the stream of a producer and a partition.
+func ledgerStream(producer int, partition int32) integrity.Stream {
+	return integrity.Stream{Producer: uint32(producer), Partition: partition}
+}
+
+// ProduceReal runs o.Producers producers of the real driver until the window ends or ctx does, and waits for their
+// answers. The meter needs o.Producers workers.
+func ProduceReal(ctx context.Context, o *ProduceOptions, m *Meter) error {
+	return runAll(ctx, o.Producers, func(ctx context.Context, i int) error {
+		p, err := newKgoProducer(o, m, i)
+		if err != nil {
+			return err
+		}
+		defer p.client.Close()
+		return p.run(ctx)
+	})
+}
+
+// ProduceRaw runs the raw driver: per producer one connection to each broker that leads a partition. The meter needs
+// RawLanes(o) workers.
+func ProduceRaw(ctx context.Context, o *ProduceOptions, m *Meter) error {
+	lanes := rawLanes(o.Producers, o.Leaders)
+	return runAll(ctx, len(lanes), func(ctx context.Context, i int) error {
+		p, err := newRawProducer(ctx, o, m, lanes, i)
+		if err != nil {
+			return err
+		}
+		return p.run(ctx)
+	})
+}
+
+// RawLanes is the number of connections that ProduceRaw opens, hence of workers its meter needs.
+func RawLanes(o *ProduceOptions) int { return len(rawLanes(o.Producers, o.Leaders)) }
+
+// runAll runs f for 0 to n-1 in goroutines and joins their errors. The first failure ends the others.
+func runAll(ctx context.Context, n int, f func(ctx context.Context, i int) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			if err := f(ctx, i); err != nil {
+				errs[i] = fmt.Errorf("worker %d: %w", i, err)
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// lane is one connection's share of the work: the partitions that one broker leads, for one worker.
+type lane struct {
+	worker     int
+	addr       string
+	partitions []int32
+	share      float64 // of the whole rate
+}
+
+// rawLanes splits every producer's partitions by leader. Producers begin at different partitions.
+func rawLanes(producers int, leaders map[int32]string) []lane {
+	var lanes []lane
+	for i := range producers {
+		byAddr := make(map[string]int)
+		for k := range len(leaders) {
+			p := int32((k + i) % len(leaders))
+			at, ok := byAddr[leaders[p]]
+			if !ok {
+				at = len(lanes)
+				byAddr[leaders[p]] = at
+				lanes = append(lanes, lane{worker: i, addr: leaders[p]})
+			}
+			lanes[at].partitions = append(lanes[at].partitions, p)
+			lanes[at].share += 1 / float64(len(leaders)*producers)
+		}
+	}
+	return lanes
+}
