@@ -1,0 +1,140 @@
+package configs
+
+import (
+	"math"
+	"time"
+)
+
+// Broker is the effective configuration of a node: every value typed, checked against its bounds and against the
+// others. It is immutable and safe for concurrent use. Fields name the key they come from; durations that Kafka
+// lets be endless are the longest Duration.
+type Broker struct {
+	NodeID    int32  // node.id, or broker.id
+	ClusterID string // cluster.id; "" takes the data directory's, or a new one
+	Rack      string // broker.rack; "" is none
+
+	Network  Network
+	Storage  Storage
+	Topics   Topics
+	Groups   Groups
+	Offsets  Offsets
+	Metadata Metadata
+
+	// ShutdownTimeout (shutdown.timeout.ms) bounds how long a stop waits for requests in flight.
+	ShutdownTimeout time.Duration
+
+	// Notices are sentences for the operator: settings without effect, values overridden.
+	Notices []string
+
+	values map[string]value
+}
+
+// Network holds what the listeners and connections need.
+type Network struct {
+	// Listeners are the ones to open. At least one.
+	Listeners []Listener
+	// Advertised are the addresses handed to clients. Port 0 stands for the port its listener gets.
+	Advertised []Listener
+	// Controller are the listeners of controller.listener.names, which a single node does not open.
+	Controller []Listener
+	// InterBroker names the listener brokers use among themselves; it is one of Listeners.
+	InterBroker string
+
+	Backend            string        // io.backend: auto, io_uring or epoll
+	Sendfile           bool          // sendfile.enable
+	EventLoops         int           // num.network.threads
+	Workers            int           // num.io.threads: threads for requests that may wait for the disk
+	MaxRequestBytes    int           // socket.request.max.bytes
+	RequestMemoryBytes int64         // queued.max.request.bytes, resolved: always positive
+	MaxConnections     int           // max.connections
+	MaxConnectionsIP   int           // max.connections.per.ip
+	IdleTimeout        time.Duration // connections.max.idle.ms; negative never closes
+	OutputStallTimeout time.Duration // connection.output.stall.timeout.ms
+	InputStallTimeout  time.Duration // connection.input.stall.timeout.ms
+	MaxPending         int           // connection.max.pending.requests
+	MaxQueuedOutput    int           // connection.max.queued.output.bytes
+	SendBufferBytes    int           // socket.send.buffer.bytes; 0 leaves it to the system
+	ReceiveBufferBytes int           // socket.receive.buffer.bytes; 0 leaves it to the system
+	ListenBacklog      int           // socket.listen.backlog.size
+	FetchMaxBytes      int           // fetch.max.bytes
+	FetchSessions      int           // max.incremental.fetch.session.cache.slots
+	MaxDescribed       int           // max.request.partition.size.limit
+}
+
+// Storage holds what the log needs besides the configuration of each topic (see Broker.TopicDefaults).
+type Storage struct {
+	Dirs                    []string      // log.dirs, or log.dir; at least one
+	RecoveryThreads         int           // num.recovery.threads.per.data.dir
+	MaxOpenFiles            int           // log.max.open.files
+	RetentionCheckInterval  time.Duration // log.retention.check.interval.ms
+	RecoveryPointInterval   time.Duration // log.flush.offset.checkpoint.interval.ms
+	StartOffsetInterval     time.Duration // log.flush.start.offset.checkpoint.interval.ms
+	HighWatermarkInterval   time.Duration // replica.high.watermark.checkpoint.interval.ms
+	FlushSchedulerInterval  time.Duration // log.flush.scheduler.interval.ms
+	ProducerIDExpiration    time.Duration // producer.id.expiration.ms
+	ProducerIDCheckInterval time.Duration // producer.id.expiration.check.interval.ms
+}
+
+// Topics holds what topic creation and deletion need.
+type Topics struct {
+	NumPartitions     int32 // num.partitions
+	ReplicationFactor int16 // default.replication.factor
+	AutoCreate        bool  // auto.create.topics.enable
+	Delete            bool  // delete.topic.enable
+	MinInsyncReplicas int   // min.insync.replicas
+}
+
+// Groups holds the bounds of classic groups.
+type Groups struct {
+	MinSessionTimeout     time.Duration // group.min.session.timeout.ms
+	MaxSessionTimeout     time.Duration // group.max.session.timeout.ms
+	InitialRebalanceDelay time.Duration // group.initial.rebalance.delay.ms
+	MaxSize               int           // group.max.size
+	Loaders               int           // group.coordinator.threads: partitions loaded at the same time
+}
+
+// Offsets holds what __consumer_offsets and committed offsets need.
+type Offsets struct {
+	Partitions             int32         // offsets.topic.num.partitions
+	ReplicationFactor      int16         // offsets.topic.replication.factor; see Broker.ReplicationFactor
+	SegmentBytes           int           // offsets.topic.segment.bytes
+	Codec                  int8          // offsets.topic.compression.codec: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd
+	LoadBufferBytes        int           // offsets.load.buffer.size
+	CommitTimeout          time.Duration // offsets.commit.timeout.ms
+	Retention              time.Duration // offsets.retention.minutes
+	RetentionCheckInterval time.Duration // offsets.retention.check.interval.ms
+	MaxMetadataBytes       int           // offset.metadata.max.bytes
+}
+
+// Metadata holds what the controller needs.
+type Metadata struct {
+	Roles  []string // process.roles
+	Voters []string // controller.quorum.voters
+}
+
+// ReplicationFactor returns the replication factor an internal topic gets: the configured one, but no more than
+// there are brokers. The same holds for its minimum of in-sync replicas.
+func (b *Broker) ReplicationFactor(configured int16, brokers int) int16 {
+	return max(1, min(configured, int16(min(brokers, math.MaxInt16))))
+}
+
+// Value returns the effective value of a broker key as text; ok is false for null and for a key nobody set that
+// is not in the table. The value of a secret is returned too: callers that show values use Values.
+func (b *Broker) Value(key string) (text string, ok bool) {
+	v := b.values[key]
+	if v.text == nil {
+		return "", false
+	}
+	return *v.text, true
+}
+
+// millis turns milliseconds into a Duration; what does not fit becomes the longest.
+func millis(ms int64) time.Duration {
+	if ms > int64(math.MaxInt64/time.Millisecond) {
+		return math.MaxInt64
+	}
+	if ms < int64(math.MinInt64/time.Millisecond) {
+		return math.MinInt64
+	}
+	return time.Duration(ms) * time.Millisecond
+}
