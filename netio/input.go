@@ -1,0 +1,274 @@
+package netio
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+const (
+	// lengthBytes is the size of the length in front of every frame.
+	lengthBytes = 4
+	// readAheadBytes is how much a connection may buffer while its frames are
+	// not delivered (too many pending, held, too much output) before it stops
+	// reading. Small enough to bound memory, large enough that a short pause
+	// needs no system call.
+	readAheadBytes = 64 << 10
+	// directBytes is the rest of a frame from which a back-end that reads with
+	// plain calls reads straight into the frame's buffer.
+	directBytes = 16 << 10
+)
+
+// input is the receiving side of a connection.
+//
+// Frames are delivered out of the receive buffer of the back-end where they
+// lie whole; only what cannot be delivered at once is copied into buf: the
+// beginning of a frame, or frames that arrive while delivery is blocked. An
+// incomplete frame is topped up to exactly its length, so that a kept frame
+// can take the buffer over instead of copying.
+type input struct {
+	buf        []byte // block of the arena, charged to the budget, nil when empty
+	start, end int    // bytes not delivered yet: buf[start:end]
+
+	held       *Request // no delivery until it is answered or proceeds
+	delivering bool     // inside Handler.Request
+	whole      bool     // ... with the frame that is all of buf
+	starving   bool     // in loop.starved: not reading for lack of budget
+	eof        bool     // the peer has ended its side
+}
+
+func (in *input) buffered() int { return in.end - in.start }
+
+// blocked reports that no frame may be delivered now.
+func (c *Conn) blocked() bool {
+	cfg := &c.loop.srv.cfg
+	return c.state != connOpen || c.input.held != nil || c.input.delivering || c.loop.draining ||
+		c.slots.len >= cfg.MaxPendingRequests || c.output.queued > cfg.MaxQueuedOutputBytes
+}
+
+// frameLen reads the length at the head of b, which holds at least lengthBytes;
+// ok is false, and the connection closing, when it is out of range.
+func (c *Conn) frameLen(b []byte) (n int, ok bool) {
+	v := int32(binary.BigEndian.Uint32(b))
+	if v < 0 || int(v) > c.loop.srv.cfg.MaxFrameBytes {
+		c.Close(fmt.Errorf("%w: %d bytes", ErrFrameTooLarge, v))
+		return 0, false
+	}
+	return int(v), true
+}
+
+// onReceived takes bytes from the back-end. p is valid during the call only.
+func (c *Conn) onReceived(p []byte) {
+	l := c.loop
+	l.stats.bytesReceived.Add(int64(len(p)))
+	if c.state != connOpen {
+		return
+	}
+	c.touch()
+	for len(p) > 0 && !c.blocked() {
+		switch {
+		case c.input.buffered() == 0:
+			p = c.deliverFrom(p)
+		default:
+			p = c.topUp(p)
+		}
+	}
+	if c.state != connOpen {
+		return
+	}
+	if len(p) > 0 {
+		c.stash(p)
+	}
+	c.settle()
+}
+
+// deliverFrom delivers the frames at the head of p and buffers an incomplete
+// one. It returns what is left because delivery became blocked.
+func (c *Conn) deliverFrom(p []byte) []byte {
+	for !c.blocked() {
+		if len(p) < lengthBytes {
+			break
+		}
+		n, ok := c.frameLen(p)
+		if !ok {
+			return nil
+		}
+		if len(p)-lengthBytes < n {
+			break
+		}
+		c.deliver(p[lengthBytes:lengthBytes+n:lengthBytes+n], false)
+		p = p[lengthBytes+n:]
+	}
+	if len(p) > 0 && !c.blocked() {
+		c.stash(p)
+		return nil
+	}
+	return p
+}
+
+// topUp moves bytes from p to the incomplete frame in the buffer and delivers
+// it when it is whole. It returns the rest of p.
+func (c *Conn) topUp(p []byte) []byte {
+	in := &c.input
+	if have := in.buffered(); have < lengthBytes {
+		k := min(lengthBytes-have, len(p))
+		c.stash(p[:k])
+		p = p[k:]
+		if in.buffered() < lengthBytes {
+			return p
+		}
+	}
+	n, ok := c.frameLen(in.buf[in.start:])
+	if !ok {
+		return nil
+	}
+	k := min(max(lengthBytes+n-in.buffered(), 0), len(p))
+	c.stash(p[:k])
+	c.deliverBuffered()
+	return p[k:]
+}
+
+// deliverBuffered delivers the whole frames in the buffer as far as it may.
+func (c *Conn) deliverBuffered() {
+	in := &c.input
+	for in.buffered() >= lengthBytes && !c.blocked() {
+		n, ok := c.frameLen(in.buf[in.start:])
+		if !ok {
+			return
+		}
+		if in.buffered() < lengthBytes+n {
+			return
+		}
+		from := in.start + lengthBytes
+		whole := in.start == 0 && in.end == from+n
+		in.start = from + n
+		c.deliver(in.buf[from:from+n:from+n], whole)
+		if in.start == in.end {
+			c.releaseInput() // unless Keep took it
+		}
+	}
+}
+
+// frameWaiting reports that the buffer holds a whole frame.
+func (c *Conn) frameWaiting() bool {
+	in := &c.input
+	if in.buffered() < lengthBytes {
+		return false
+	}
+	n, ok := c.frameLen(in.buf[in.start:])
+	return ok && in.buffered() >= lengthBytes+n
+}
+
+// deliver gives one frame to the handler, in the next response slot.
+func (c *Conn) deliver(frame []byte, whole bool) {
+	l := c.loop
+	r := l.newRequest(c, frame)
+	c.slots.push(r)
+	l.stats.frames.Add(1)
+	c.input.delivering, c.input.whole = true, whole
+	l.handler.Request(r)
+	c.input.delivering, c.input.whole = false, false
+	if r.kept == nil {
+		r.frame = nil // answered requests are reused only between callbacks
+	}
+}
+
+// stash appends p to the buffer, which grows with what has arrived.
+func (c *Conn) stash(p []byte) {
+	copy(c.space(len(p)), p)
+	c.input.end += len(p)
+}
+
+// space returns room for n more bytes behind the buffered ones.
+func (c *Conn) space(n int) []byte {
+	in, l := &c.input, c.loop
+	if in.buf == nil {
+		in.start, in.end = 0, 0
+		in.buf = l.getInput(max(n, minBlockBytes))
+	}
+	if in.start > 0 && in.end+n > len(in.buf) {
+		copy(in.buf, in.buf[in.start:in.end])
+		in.start, in.end = 0, in.end-in.start
+	}
+	if need := in.end + n; need > len(in.buf) {
+		size := max(need, 2*len(in.buf))
+		if want := c.frameEnd(); want >= need {
+			size = min(size, want) // no more than the frame will take
+		}
+		before := len(in.buf)
+		in.buf = l.mem.grow(in.buf, in.end, size)
+		l.srv.budget.add(int64(len(in.buf) - before))
+	}
+	return in.buf[in.end : in.end+n]
+}
+
+// frameEnd is where the first frame in the buffer will end, 0 when its length
+// is not known. The buffer begins with it.
+func (c *Conn) frameEnd() int {
+	in := &c.input
+	if in.start != 0 || in.buffered() < lengthBytes {
+		return 0
+	}
+	return lengthBytes + int(binary.BigEndian.Uint32(in.buf))
+}
+
+// directSpace returns room for the rest of an incomplete large frame, or nil:
+// the back-end may read into it and then calls onDirect.
+func (c *Conn) directSpace() []byte {
+	in := &c.input
+	if c.blocked() || in.start != 0 {
+		return nil
+	}
+	rest := c.frameEnd() - in.end
+	if rest < directBytes {
+		return nil
+	}
+	// Not more than has arrived already, so that memory follows the bytes.
+	return c.space(min(rest, max(in.end, directBytes)))
+}
+
+// onDirect takes n bytes that the back-end read into directSpace.
+func (c *Conn) onDirect(n int) {
+	c.loop.stats.bytesReceived.Add(int64(n))
+	c.touch()
+	c.input.end += n
+	c.deliverBuffered()
+	c.settle()
+}
+
+// onReadEnd is the driver's word that no more bytes come: err is nil when the
+// peer ended its side in good order.
+func (c *Conn) onReadEnd(err error) {
+	if c.state != connOpen || c.input.eof {
+		return
+	}
+	if err != nil {
+		c.Close(err)
+		return
+	}
+	c.input.eof = true
+	c.settle()
+	if c.state == connOpen {
+		c.armGrace()
+	}
+}
+
+// updateReading tells the driver whether to read.
+func (c *Conn) updateReading() {
+	in := &c.input
+	want := !in.eof && !(c.blocked() && in.buffered() >= readAheadBytes) && !c.starve()
+	if want != c.io.reading {
+		c.io.reading = want
+		if !want {
+			c.loop.stats.readPauses.Add(1)
+		}
+		c.loop.drv.setRead(c, want)
+	}
+}
+
+// releaseInput gives the buffer back.
+func (c *Conn) releaseInput() {
+	in := &c.input
+	c.loop.putInput(in.buf)
+	in.buf, in.start, in.end = nil, 0, 0
+	c.leaveStarved()
+}

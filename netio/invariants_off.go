@@ -1,0 +1,5 @@
+//go:build !invariants
+
+package netio
+
+func poison([]byte) {}

@@ -1,0 +1,90 @@
+package netio
+
+import "sync/atomic"
+
+// Stats are the counters of a server since its start; those marked "now" are
+// gauges. Bytes count what the sockets took or gave.
+type Stats struct {
+	Connections         int64 // now
+	Accepted            int64
+	RejectedConnections int64 // above Config.MaxConnections
+	RejectedPerIP       int64 // above Config.MaxConnectionsPerIP
+	AcceptErrors        int64 // failed accepts, each followed by a pause
+	IdleClosed          int64
+	StallClosed         int64 // output or input stood still for too long
+
+	Frames        int64 // delivered to the handler
+	BytesReceived int64
+
+	BytesMemory     int64 // sent from memory, with the copied file bytes
+	BytesSendfile   int64 // file bytes that never entered this process
+	BytesCopied     int64 // file bytes of small ranges, read into memory
+	BytesUnsendable int64 // file bytes read into memory because sendfile could not
+	SocketFull      int64 // sends that found no room
+	ColdWaits       int64 // answers parked until their range was in memory
+
+	ReadPauses      int64 // connections that stopped being read, for any reason
+	BudgetPauses    int64 // ... because the input budget was spent
+	InputBytes      int64 // now: charged to the input budget
+	ArenaBytes      int64 // now: loop memory in use, for input and output
+	BufferExhausted int64 // receives that found no provided buffer (io_uring)
+
+	Turns      int64 // of all loops
+	Wakeups    int64 // eventfd writes by Post
+	Enters     int64 // io_uring_enter or epoll_wait calls
+	Submitted  int64 // SQEs
+	Completed  int64 // CQEs, or events of epoll
+	CQOverflow int64 // completions that did not fit the completion queue
+}
+
+// loopStats are one loop's counters: written by its thread (wakeups by any),
+// read by Stats.
+type loopStats struct {
+	accepted, rejectedConnections, rejectedPerIP, acceptErrors, idleClosed, stallClosed,
+	frames, bytesReceived,
+	bytesMemory, bytesSendfile, bytesCopied, bytesUnsendable, socketFull, coldWaits,
+	readPauses, budgetPauses, memory, bufferExhausted,
+	turns, wakeups, enters, submitted, completed, cqOverflow atomic.Int64
+}
+
+// Stats returns the sum over all loops. Any goroutine may call it; the counters
+// are read one after another, not at one instant.
+func (s *Server) Stats() Stats {
+	t := Stats{InputBytes: s.budget.used.Load()}
+	for _, l := range s.loops {
+		t.Connections += l.open.Load()
+		c := &l.stats
+		for _, f := range []struct {
+			to   *int64
+			from *atomic.Int64
+		}{
+			{&t.Accepted, &c.accepted},
+			{&t.RejectedConnections, &c.rejectedConnections},
+			{&t.RejectedPerIP, &c.rejectedPerIP},
+			{&t.AcceptErrors, &c.acceptErrors},
+			{&t.IdleClosed, &c.idleClosed},
+			{&t.StallClosed, &c.stallClosed},
+			{&t.Frames, &c.frames},
+			{&t.BytesReceived, &c.bytesReceived},
+			{&t.BytesMemory, &c.bytesMemory},
+			{&t.BytesSendfile, &c.bytesSendfile},
+			{&t.BytesCopied, &c.bytesCopied},
+			{&t.BytesUnsendable, &c.bytesUnsendable},
+			{&t.SocketFull, &c.socketFull},
+			{&t.ColdWaits, &c.coldWaits},
+			{&t.ReadPauses, &c.readPauses},
+			{&t.BudgetPauses, &c.budgetPauses},
+			{&t.ArenaBytes, &c.memory},
+			{&t.BufferExhausted, &c.bufferExhausted},
+			{&t.Turns, &c.turns},
+			{&t.Wakeups, &c.wakeups},
+			{&t.Enters, &c.enters},
+			{&t.Submitted, &c.submitted},
+			{&t.Completed, &c.completed},
+			{&t.CQOverflow, &c.cqOverflow},
+		} {
+			*f.to += f.from.Load()
+		}
+	}
+	return t
+}
