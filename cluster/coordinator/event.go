@@ -22,21 +22,19 @@ func (ev *Event) Now() time.Time { return ev.now }
 // NowMs is Now in milliseconds since the epoch, the unit of Kafka's records.
 func (ev *Event) NowMs() int64 { return ev.now.UnixMilli() }
 
-// Write appends the records, as one batch, to the shard's log. On nil the
-// caller changes its state as the records say. On an error, whose code
-// AppendError maps, nothing was written and the state must stay as it is.
-// Records too large for one batch give MESSAGE_TOO_LARGE.
-func (ev *Event) Write(records ...Record) error {
-	if len(records) == 0 {
-		return nil
-	}
+// Write appends the records, at least one, as one batch to the shard's log and
+// returns the offset of the first. The caller then changes its state as the
+// records say. After an error, whose code AppendError maps, nothing was written
+// and the state must stay as it is. Records too large for one batch give
+// MESSAGE_TOO_LARGE.
+func (ev *Event) Write(records ...Record) (firstOffset int64, err error) {
 	sh := ev.sh
 	batch, err := buildBatch(records, ev.NowMs())
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if limit := sh.storage.MaxBatchBytes(sh.partition); len(batch) > limit {
-		return protocol.Errorf(protocol.MessageTooLarge,
+		return 0, protocol.Errorf(protocol.MessageTooLarge,
 			"batch of %d records is %d bytes, the limit of %s-%d is %d",
 			len(records), len(batch), sh.topic, sh.partition, limit)
 	}
@@ -45,7 +43,7 @@ func (ev *Event) Write(records ...Record) error {
 	}
 	e := ev.entry
 	sh.answers.hold(e)
-	err = sh.storage.Append(sh.partition, sh.epoch.Load(), batch, func(err error) {
+	firstOffset, err = sh.storage.Append(sh.partition, sh.epoch.Load(), batch, func(err error) {
 		if err != nil {
 			sh.fail(err)
 		}
@@ -53,9 +51,9 @@ func (ev *Event) Write(records ...Record) error {
 	})
 	if err != nil {
 		sh.answers.settle(e)
-		return err
+		return 0, err
 	}
-	return nil
+	return firstOffset, nil
 }
 
 // Answer queues f until everything written so far in the shard is durable;

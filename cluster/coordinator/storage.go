@@ -33,12 +33,12 @@ type ReplayedRecord struct {
 type Storage interface {
 	// Append appends one batch to the log of partition, as its leader in
 	// leaderEpoch, and returns without waiting for the disk. It stamps the
-	// batch in place and keeps no reference to it. An error means that nothing
-	// was appended. Otherwise done is called exactly once, from any goroutine
-	// and possibly before Append returns, with nil when the batch is durable
-	// (below the high watermark), and with an error when it is lost or its
-	// fate cannot be known.
-	Append(partition, leaderEpoch int32, batch recordbatch.Batch, done func(error)) error
+	// batch in place, keeps no reference to it, and returns the offset of its
+	// first record. An error means that nothing was appended. Otherwise done is
+	// called exactly once, from any goroutine and possibly before Append
+	// returns, with nil when the batch is durable (below the high watermark),
+	// and with an error when it is lost or its fate cannot be known.
+	Append(partition, leaderEpoch int32, batch recordbatch.Batch, done func(error)) (firstOffset int64, err error)
 
 	// Replay calls fn for every batch of the partition's log, control batches
 	// included, in offset order. When it returns nil, all that fn saw is
