@@ -32,6 +32,9 @@ var suite struct {
 	work string
 }
 
+// suiteContext is for what outlives a single test.
+var suiteContext = context.Background()
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	os.Exit(runSuite(m))
@@ -60,7 +63,7 @@ func runSuite(m *testing.M) int {
 	}
 	spec := suite.spec
 	spec.Dir = filepath.Join(work, "main")
-	b, err := broker.Start(context.Background(), spec)
+	b, err := broker.Start(suiteContext, spec)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "interop:", err)
 		return 2

@@ -2,8 +2,11 @@ package interop
 
 import (
 	"fmt"
+	"net"
+	"strconv"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"kserver/interop/wire"
@@ -152,4 +155,19 @@ func fetchBatches(t *testing.T, conn *wire.Conn, topic string, partition int32, 
 		all = append(all, headers...)
 		from = headers[len(headers)-1].NextOffset()
 	}
+}
+
+// coordinatorConn opens a raw connection to the coordinator of a group, once there is one.
+func coordinatorConn(t *testing.T, addr, group string) *wire.Conn {
+	t.Helper()
+	conn := newConnAt(t, addr)
+	var host string
+	eventually(t, "coordinator", func() error {
+		req := at(kmsg.NewPtrFindCoordinatorRequest(), 3)
+		req.CoordinatorKey = group
+		resp := ask[*kmsg.FindCoordinatorResponse](t, conn, req)
+		host = net.JoinHostPort(resp.Host, strconv.Itoa(int(resp.Port)))
+		return kerr.ErrorForCode(resp.ErrorCode)
+	})
+	return newConnAt(t, host)
 }

@@ -66,7 +66,8 @@ func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
 // id is the connection's next.
 func (c *Conn) AppendFrame(dst []byte, req kmsg.Request) ([]byte, Sent) {
 	c.correlation++
-	return c.formatter.AppendRequest(dst, req, c.correlation), Sent{Request: req, Correlation: c.correlation}
+	frame := c.formatter.AppendRequest(nil, req, c.correlation) // writes the length at the start of its argument
+	return append(dst, frame...), Sent{Request: req, Correlation: c.correlation}
 }
 
 // Send writes one request and does not wait.
