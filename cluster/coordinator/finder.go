@@ -58,7 +58,7 @@ func (f *Finder) Find(kind KeyType, keys []string, listener string, reply func([
 		if kind == KeyTransaction {
 			code = protocol.UnsupportedVersion
 		}
-		reply(notFound(keys, code))
+		reply(NotFound(keys, code))
 		return
 	}
 	if f.Directory.Partitions(topic) > 0 {
@@ -76,18 +76,27 @@ type Found struct {
 	Endpoint Endpoint
 }
 
+// Message is the text Kafka sends beside Code, nil for NONE.
+func (f *Found) Message() *string {
+	if f.Code == protocol.None {
+		return nil
+	}
+	text := f.Code.Message()
+	return &text
+}
+
 // noEndpoint is what Kafka answers beside an error.
 var noEndpoint = Endpoint{NodeID: -1, Port: -1}
 
 func (f *Finder) lookup(topic string, keys []string, listener string) []Found {
 	n := f.Directory.Partitions(topic)
 	if n <= 0 {
-		return notFound(keys, protocol.CoordinatorNotAvailable)
+		return NotFound(keys, protocol.CoordinatorNotAvailable)
 	}
 	out := make([]Found, len(keys))
 	for i, key := range keys {
 		out[i] = Found{Key: key, Endpoint: noEndpoint}
-		ep, ok := f.Directory.Leader(topic, PartitionFor(key, n), listener)
+		ep, ok := f.Directory.Leader(topic, protocol.CoordinatorPartition(key, n), listener)
 		if !ok {
 			out[i].Code = protocol.CoordinatorNotAvailable
 			continue
@@ -97,7 +106,8 @@ func (f *Finder) lookup(topic string, keys []string, listener string) []Found {
 	return out
 }
 
-func notFound(keys []string, code protocol.ErrorCode) []Found {
+// NotFound answers every key with code.
+func NotFound(keys []string, code protocol.ErrorCode) []Found {
 	out := make([]Found, len(keys))
 	for i, key := range keys {
 		out[i] = Found{Key: key, Code: code, Endpoint: noEndpoint}

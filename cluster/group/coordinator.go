@@ -62,7 +62,7 @@ func (c *Coordinator) SetPartitions(n int32) { c.partitions.Store(n) }
 
 // PartitionFor is the partition of __consumer_offsets that holds a group.
 func (c *Coordinator) PartitionFor(group string) int32 {
-	return coordinator.PartitionFor(group, c.partitions.Load())
+	return protocol.CoordinatorPartition(group, c.partitions.Load())
 }
 
 // Load takes charge of a partition that this broker leads as of leaderEpoch;
