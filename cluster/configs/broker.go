@@ -119,7 +119,7 @@ func (b *Broker) ReplicationFactor(configured int16, brokers int) int16 {
 }
 
 // Value returns the effective value of a broker key as text; ok is false for null and for a key nobody set that
-// is not in the table. The value of a secret is returned too: callers that show values use Values.
+// is not in the table. A secret is "[hidden]".
 func (b *Broker) Value(key string) (text string, ok bool) {
 	v := b.values[key]
 	if v.text == nil {

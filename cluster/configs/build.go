@@ -33,16 +33,9 @@ func (p *parser) build() *Broker {
 func (p *parser) duration(key string) time.Duration { return millis(p.long(key)) }
 
 func (p *parser) buildIdentity(b *Broker) {
-	node, broker := p.long("node.id"), p.long("broker.id")
-	switch {
-	case !p.isSet("broker.id"):
-	case !p.isSet("node.id"):
-		node = broker
-		if broker < 0 {
-			p.fail("broker.id", "the id of a node cannot be negative", "set node.id to a number from 0 up")
-		}
-	case node != broker:
-		p.fail("broker.id", fmt.Sprintf("differs from node.id=%d", node), "delete broker.id")
+	node := p.long("node.id")
+	if broker := p.long("broker.id"); p.isSet("broker.id") && broker != node {
+		p.fail("broker.id", fmt.Sprintf("differs from node.id=%d", node), "set node.id only, to a number from 0 up")
 	}
 	b.NodeID = int32(node)
 	b.Rack = p.text("broker.rack")

@@ -66,8 +66,11 @@ func (b *Broker) describeOverridable(d *Def, source Source, overrides map[string
 		e.Value = &text
 		e.Synonyms = append(e.Synonyms, EntrySynonym{d.Name, &text, source})
 	}
-	if len(d.Synonyms) > 0 {
+	switch {
+	case len(d.Synonyms) > 0:
 		e.Synonyms = append(e.Synonyms, b.synonyms(d.Synonyms[0].Name)...)
+	case source == SourceGroup && d.Default != nil:
+		e.Synonyms = append(e.Synonyms, EntrySynonym{d.Name, d.Default, SourceDefault})
 	}
 	if len(e.Synonyms) > 0 {
 		e.Source = e.Synonyms[0].Source

@@ -32,9 +32,11 @@ type parser struct {
 func ParseBroker(settings ...Setting) (*Broker, error) {
 	p := parser{values: make(map[string]value)}
 	p.take(settings)
+	p.joinNodeID()
 	p.fillDefaults()
 	b := p.build()
 	if len(p.problems) > 0 {
+		slices.SortStableFunc(p.problems, func(a, b Problem) int { return comparePlace(a.Setting, b.Setting) })
 		return nil, p.problems
 	}
 	b.Notices = p.notices
@@ -59,31 +61,28 @@ func (p *parser) take(settings []Setting) {
 		ordered = append(ordered, s)
 	}
 	slices.SortFunc(ordered, func(a, b Setting) int {
-		return cmp.Or(cmp.Compare(a.Layer, b.Layer), compareWhere(a.Where, b.Where), strings.Compare(a.Key, b.Key))
+		return cmp.Or(comparePlace(a, b), strings.Compare(a.Key, b.Key))
 	})
 	for _, s := range ordered {
 		p.takeOne(s)
 	}
 }
 
-// compareWhere orders places of the same file by line.
-func compareWhere(a, b string) int {
-	fileA, lineA, _ := cutLast(a, ":")
-	fileB, lineB, _ := cutLast(b, ":")
-	numberA, errA := strconv.Atoi(lineA)
-	numberB, errB := strconv.Atoi(lineB)
-	if fileA == fileB && errA == nil && errB == nil {
-		return cmp.Compare(numberA, numberB)
-	}
-	return strings.Compare(a, b)
+// comparePlace orders settings by layer and place, the lines of a file by number.
+func comparePlace(a, b Setting) int {
+	fileA, lineA := place(a.Where)
+	fileB, lineB := place(b.Where)
+	return cmp.Or(cmp.Compare(a.Layer, b.Layer), strings.Compare(fileA, fileB), cmp.Compare(lineA, lineB))
 }
 
-func cutLast(s, sep string) (before, after string, found bool) {
-	i := strings.LastIndex(s, sep)
-	if i < 0 {
-		return s, "", false
+// place splits file:line; the line of anything else is 0.
+func place(where string) (file string, line int) {
+	if i := strings.LastIndex(where, ":"); i >= 0 {
+		if n, err := strconv.Atoi(where[i+1:]); err == nil {
+			return where[:i], n
+		}
 	}
-	return s[:i], s[i+len(sep):], true
+	return where, 0
 }
 
 func (p *parser) takeOne(s Setting) {
@@ -101,9 +100,9 @@ func (p *parser) takeOne(s Setting) {
 	parsed, err := d.Parse(s.Value)
 	var invalid *ValueError
 	if errors.As(err, &invalid) {
-		message := invalid.Message
+		message := strings.TrimPrefix(invalid.Message, invalidValue(s.Key, s.Value, ""))
 		if d.Sensitive() {
-			message = "Invalid value for configuration " + s.Key
+			message = "is no value for this key"
 		}
 		p.problems = append(p.problems, Problem{Setting: s, Message: message, Hint: d.hint(), sensitive: d.Sensitive()})
 		return
@@ -138,6 +137,20 @@ func (d *Def) brokerKey() string {
 		return "fixed"
 	}
 	return d.Synonyms[0].Name
+}
+
+// joinNodeID lets node.id and broker.id stand for each other when only one is set.
+func (p *parser) joinNodeID() {
+	node, hasNode := p.values["node.id"]
+	broker, hasBroker := p.values["broker.id"]
+	switch {
+	case hasNode && !hasBroker:
+		node.def = brokerTable.byName["broker.id"]
+		p.values["broker.id"] = node
+	case hasBroker && !hasNode && broker.parsed.(int64) >= 0:
+		broker.def = brokerTable.byName["node.id"]
+		p.values["node.id"] = broker
+	}
 }
 
 // fillDefaults gives every key of the table that nobody set its default.

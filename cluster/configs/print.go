@@ -9,7 +9,7 @@ import (
 // Effective is one key of a broker's effective configuration, for printing.
 type Effective struct {
 	Def   *Def
-	Value string // "null" for null, "(hidden)" for a secret
+	Value string // "null" for null, "[hidden]" for a secret
 	// From is the place the value was given, or "default".
 	From string
 	// Layer is the layer that place belongs to.
@@ -24,9 +24,6 @@ func (b *Broker) Effective() []Effective {
 		e := Effective{Def: v.def, Value: "null", From: v.setting.Where, Layer: v.setting.Layer}
 		if v.text != nil {
 			e.Value = *v.text
-			if v.def.Sensitive() {
-				e.Value = "(hidden)"
-			}
 		}
 		out = append(out, e)
 	}

@@ -35,7 +35,7 @@ func (p Problem) String() string {
 // shown returns key=value, without the value of a secret.
 func (s Setting) shown(sensitive bool) string {
 	if sensitive {
-		return s.Key + "=(hidden)"
+		return s.Key + "=" + hidden
 	}
 	return s.Key + "=" + s.Value
 }

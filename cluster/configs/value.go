@@ -80,8 +80,14 @@ func splitList(text string) []string {
 	return items
 }
 
+// hidden stands for every value of type Password.
+const hidden = "[hidden]"
+
 // format renders a parsed value as Kafka does in DescribeConfigs.
 func format(t Type, v any) string {
+	if t == Password {
+		return hidden
+	}
 	switch v := v.(type) {
 	case bool:
 		return strconv.FormatBool(v)
