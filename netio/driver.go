@@ -56,7 +56,6 @@ type connIO struct {
 	ops       int  // operations that will still complete
 	receiving bool // a receive is armed
 	canceling bool // ... and asked to end
-	sendLen   int  // bytes of the send under way
 
 	reading   bool // reading is on
 	detaching bool

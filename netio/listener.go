@@ -30,6 +30,7 @@ type listener struct {
 	index      int  // in loop.listeners, its name towards the kernel
 	accepting  bool // the driver reports accepted sockets
 	registered bool // known to epoll
+	armed      bool // an accept of io_uring is under way
 	closing    bool
 	resting    *Timer
 }
