@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sort"
 	"sync"
 	"time"
 
@@ -39,11 +40,9 @@ var errUnanswered = errors.New("unanswered when the run ended")
 
 // recordsPerBatch is how many records fit into BatchBytes, at least one.
 func (o *ProduceOptions) recordsPerBatch() int {
-	n := max(1, o.BatchBytes/(o.RecordSize+8))
-	for n > 1 && wire.BatchBytes(n, o.RecordSize) > o.BatchBytes {
-		n--
-	}
-	return n
+	most := o.BatchBytes/(o.RecordSize+1) + 1 // a record takes more than its value
+	tooMany := sort.Search(most, func(n int) bool { return wire.BatchBytes(n+1, o.RecordSize) > o.BatchBytes })
+	return max(1, tooMany)
 }
 
 // LedgerStream names the stream of a producer and a partition.

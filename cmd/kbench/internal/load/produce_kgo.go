@@ -42,11 +42,11 @@ func newKgoProducer(o *ProduceOptions, m *Meter, index int) (*kgoProducer, error
 		kgo.ProducerBatchMaxBytes(int32(max(o.BatchBytes, o.RecordSize+recordOverheadBytes))),
 		kgo.ProducerLinger(o.Linger),
 		kgo.MaxBufferedRecords(o.Buffered),
-		kgo.MaxProduceRequestsInflightPerBroker(o.Pipeline),
 		kgo.DisableClientMetrics(),
 	}
 	if !o.Idempotent {
-		opts = append(opts, kgo.DisableIdempotentWrite())
+		// An idempotent client fixes its pipeline itself.
+		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(o.Pipeline))
 	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
