@@ -129,6 +129,9 @@ func BrokerDef(name string) (*Def, bool) { d, ok := brokerTable.byName[name]; re
 // GroupDef returns the group key of that name.
 func GroupDef(name string) (*Def, bool) { d, ok := groupTable.byName[name]; return d, ok }
 
+// NearestBrokerKey returns the broker key most like a misspelt one, or "" when none is close.
+func NearestBrokerKey(key string) string { return brokerTable.nearest(key) }
+
 // table is a set of keys, by name and in order of name.
 type table struct {
 	byName map[string]*Def

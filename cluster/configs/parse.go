@@ -88,7 +88,7 @@ func place(where string) (file string, line int) {
 func (p *parser) takeOne(s Setting) {
 	d, ok := findDef(s.Key)
 	if !ok {
-		hint := "correct or delete it; kserver --print-config lists all keys"
+		hint := "correct or delete it; kserver keys lists all of them"
 		if near := brokerTable.nearest(s.Key); near != "" {
 			hint = "did you mean " + near + "? Else delete it"
 		} else if _, topic := topicTable.byName[s.Key]; topic {
@@ -139,10 +139,14 @@ func (d *Def) brokerKey() string {
 	return d.Synonyms[0].Name
 }
 
-// joinNodeID lets node.id and broker.id stand for each other when only one is set.
+// joinNodeID lets node.id and broker.id stand for each other when only one is set; a broker.id of -1 is not set.
 func (p *parser) joinNodeID() {
 	node, hasNode := p.values["node.id"]
 	broker, hasBroker := p.values["broker.id"]
+	if hasBroker && broker.parsed.(int64) == -1 {
+		delete(p.values, "broker.id")
+		hasBroker = false
+	}
 	switch {
 	case hasNode && !hasBroker:
 		node.def = brokerTable.byName["broker.id"]
