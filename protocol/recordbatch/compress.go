@@ -132,10 +132,14 @@ func appendLZ4(dst []byte, level int, src []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// lz4DefaultLevel is Kafka's default of compression.lz4.level. It means the fast
+// compressor there; every other level is one of the slow compressor.
+const lz4DefaultLevel = 9
+
 // lz4Level maps Kafka's levels 1..17 to the library's: 1..9 are its powers of
 // two, higher ones its maximum.
 func lz4Level(level int) lz4.CompressionLevel {
-	if level == DefaultLevel {
+	if level == DefaultLevel || level == lz4DefaultLevel {
 		return lz4.Fast
 	}
 	return lz4.CompressionLevel(1 << (8 + min(level, 9)))

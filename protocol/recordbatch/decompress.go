@@ -21,6 +21,8 @@ const (
 	// zstdMaxWindow is the largest window accepted at all: what the highest
 	// level, 22, uses and what zstd-jni, and so a Java consumer, decodes.
 	zstdMaxWindow = 128 << 20
+	// zstdMaxBlock is the largest size of a zstd block, decompressed (RFC 8878).
+	zstdMaxBlock = 128 << 10
 	// snappyMaxRatio bounds how much a snappy block can expand: its densest
 	// element makes 64 bytes of 3.
 	snappyMaxRatio = 22
@@ -363,12 +365,15 @@ func openZstdLarge(payload []byte, limit int64) (decompressor, error) {
 	for size := int64(zstdStreamWindow); ; size *= 2 {
 		size = min(size, limit)
 		out, err := zstdWholeDecoder().DecodeAll(payload, make([]byte, 0, size))
+		// The decoder has two errors for a full slice: one by name, and one that
+		// also means a bad block, when less than a block is free.
+		full := errors.Is(err, zstd.ErrDecoderSizeExceeded) || size-int64(len(out)) < zstdMaxBlock
 		switch {
 		case err == nil:
 			d := new(zstdWhole)
 			d.Reset(out)
 			return d, nil
-		case !errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		case !full:
 			return nil, compressionError(err)
 		case size == limit:
 			return nil, ErrDecompressedSize
