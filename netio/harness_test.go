@@ -161,7 +161,19 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // client is the peer: a plain blocking connection.
 type client struct {
 	net.Conn
-	t *testing.T
+	t     *testing.T
+	pause time.Duration // before every read, of at most slowRead bytes
+}
+
+// slowRead is what a slow client takes at a time.
+const slowRead = 16 << 10
+
+func (c *client) Read(p []byte) (int, error) {
+	if c.pause > 0 {
+		time.Sleep(c.pause)
+		p = p[:min(len(p), slowRead)]
+	}
+	return c.Conn.Read(p)
 }
 
 func (s *testServer) dial() *client {
@@ -174,7 +186,7 @@ func (s *testServer) dial() *client {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { c.Close() })
-	return &client{c, s.t}
+	return &client{Conn: c, t: s.t}
 }
 
 func frame(p []byte) []byte {
