@@ -60,8 +60,8 @@ func Open(cfg Config) (*Controller, error) {
 	}
 	c := &Controller{
 		cfg: cfg, log: cfg.Logger,
-		queue:  make(chan *operation, cfg.MaxPending),
-		stop: make(chan struct{}), done: make(chan struct{}),
+		queue: make(chan *operation, cfg.MaxPending),
+		stop:  make(chan struct{}), done: make(chan struct{}),
 	}
 	c.loading = newDelta(newImage(cfg.ClusterID))
 	if err := cfg.Quorum.Start(c.apply); err != nil {

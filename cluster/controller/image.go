@@ -6,6 +6,8 @@ import (
 	"iter"
 	"slices"
 	"strings"
+
+	"kserver/protocol"
 )
 
 // MetadataImage is the state of the cluster at one offset of the metadata log.
@@ -198,9 +200,8 @@ func (m *MetadataImage) collision(name string) (*Topic, bool) {
 	if !hasCollisionChars(name) {
 		return nil, false
 	}
-	unified := unifyName(name)
-	for t := range m.colliding.from(unified) {
-		return t, unifyName(t.Name) == unified
+	for t := range m.colliding.from(protocol.CollisionKey(name)) {
+		return t, protocol.TopicNamesCollide(t.Name, name)
 	}
 	return nil, false
 }
@@ -223,3 +224,12 @@ func (m *MetadataImage) withoutTopic(t *Topic) {
 		m.colliding = m.colliding.without(collisionKey(t.Name))
 	}
 }
+
+// hasCollisionChars reports whether another name could differ from this one only
+// in '.' for '_'.
+func hasCollisionChars(name string) bool { return strings.ContainsAny(name, "._") }
+
+// collisionKey orders topics by unified name and keeps colliding ones, which one
+// request can create together, apart. The separator sorts before every character
+// of a name.
+func collisionKey(name string) string { return protocol.CollisionKey(name) + "\x00" + name }

@@ -10,7 +10,7 @@ import (
 	"kserver/protocol/recordbatch"
 )
 
-// Log is the log of partition 0 of MetadataTopic, as the local quorum needs it.
+// Log is the log of partition 0 of __cluster_metadata, as the local quorum needs it.
 // Its methods are called by one goroutine at a time.
 type Log interface {
 	// Append writes whole batches, with the given partition leader epoch, after
@@ -25,7 +25,7 @@ type Log interface {
 	Replay(fn func(recordbatch.Batch) error) error
 }
 
-// MetadataTopicID is the id of MetadataTopic in every cluster (Kafka's
+// MetadataTopicID is the id of __cluster_metadata in every cluster (Kafka's
 // Uuid.METADATA_TOPIC_ID).
 var MetadataTopicID = UUID{15: 1}
 

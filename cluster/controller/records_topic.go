@@ -3,6 +3,8 @@ package controller
 import (
 	"fmt"
 	"slices"
+
+	"kserver/protocol"
 )
 
 // TopicRecord creates a topic, without partitions.
@@ -24,15 +26,15 @@ func readTopic(r *reader, _ int16) Record {
 }
 
 func (r *TopicRecord) apply(d *Delta, _ int64) error {
-	if problem := CheckTopicName(r.Name); problem != "" {
-		return fmt.Errorf("%w: %s", ErrInconsistent, problem)
+	if err := protocol.ValidateTopicName(r.Name); err != nil {
+		return fmt.Errorf("%w: %w", ErrInconsistent, err)
 	}
 	_, sameName := d.next.Topic(r.Name)
 	_, sameID := d.next.TopicByID(r.ID)
 	if sameName || sameID {
 		return fmt.Errorf("%w: topic %s (%s) exists", ErrInconsistent, r.Name, r.ID)
 	}
-	d.setTopic(&Topic{Name: r.Name, ID: r.ID, Internal: IsInternal(r.Name)})
+	d.setTopic(&Topic{Name: r.Name, ID: r.ID, Internal: protocol.IsInternalTopic(r.Name)})
 	return nil
 }
 

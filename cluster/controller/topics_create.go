@@ -166,19 +166,19 @@ func (c *Controller) planTopic(image *MetadataImage, t *CreatableTopic) (*Topic,
 		c.log.Error("no topic id", "topic", t.Name, "err", randomErr)
 		return nil, &protocol.Error{Code: protocol.UnknownServerError}
 	}
-	return &Topic{Name: t.Name, ID: id, Internal: IsInternal(t.Name), Partitions: partitions, Configs: configs}, nil
+	return &Topic{Name: t.Name, ID: id, Internal: protocol.IsInternalTopic(t.Name), Partitions: partitions, Configs: configs}, nil
 }
 
 // checkNewName checks the name of a new topic.
 func checkNewName(image *MetadataImage, name string) *protocol.Error {
-	if name == MetadataTopic {
-		return protocol.Errorf(protocol.InvalidRequest, "Creation of internal topic %s is prohibited.", MetadataTopic)
+	if name == protocol.ClusterMetadataTopic {
+		return protocol.Errorf(protocol.InvalidRequest, "Creation of internal topic %s is prohibited.", protocol.ClusterMetadataTopic)
 	}
 	if _, ok := image.Topic(name); ok {
 		return protocol.Errorf(protocol.TopicAlreadyExists, "Topic '%s' already exists.", name)
 	}
-	if problem := CheckTopicName(name); problem != "" {
-		return protocol.Errorf(protocol.InvalidTopicException, "%s", problem)
+	if err := protocol.ValidateTopicName(name); err != nil {
+		return asError(err)
 	}
 	if other, ok := image.collision(name); ok {
 		return protocol.Errorf(protocol.InvalidTopicException, "Topic '%s' collides with existing topic: %s", name, other.Name)
