@@ -197,8 +197,6 @@ func (p *parser) long(key string) int64 {
 
 func (p *parser) integer(key string) int { return int(p.long(key)) }
 
-func (p *parser) double(key string) float64 { return p.values[key].parsed.(float64) }
-
 func (p *parser) boolean(key string) bool { return p.values[key].parsed.(bool) }
 
 // list returns nil for null.

@@ -66,12 +66,11 @@ var allowed = []rule{
 	{"cmd/kserver", []string{"cluster", "cluster/configs", "engine", "netio", "pagecache"}},
 	{"cmd/kbench/...", []string{"cmd/kbench/..."}},
 	{"bench/...", []string{"bench/...", "cmd/kbench/..."}},
-	{"interop/...", []string{"interop/..."}},
 	{"internal/rules", nil},
 }
 
 // clients are the rooms that may use the Kafka client library outside tests.
-var clients = []string{"cmd/kbench/...", "bench/...", "interop/..."}
+var clients = []string{"cmd/kbench/...", "bench/..."}
 
 // clientLibraries are the packages of that library that talk to a broker.
 var clientLibraries = []string{"github.com/twmb/franz-go/pkg/kgo", "github.com/twmb/franz-go/pkg/kadm", "github.com/twmb/franz-go/pkg/kfake"}
