@@ -51,8 +51,9 @@ type classicGroup struct {
 	newMemberAdded bool
 	joinTimer      coordinator.Handle // rebalance timeout or initial delay
 	syncTimer      coordinator.Handle
-	// stored says that a group record may be in the log.
-	stored bool
+	// stored says that a group record may be in the log; unstored that the
+	// log's is older than the group's last change that should be there.
+	stored, unstored bool
 }
 
 func newClassicGroup(id string, nowMs int64) *classicGroup {

@@ -47,10 +47,15 @@ func (s *shard) expireGroup(ev *coordinator.Event, g *classicGroup) error {
 		return err
 	}
 	s.metrics.OffsetsExpired.Add(int64(len(gone)))
-	if g.state != stateEmpty || len(g.pending) > 0 || s.hasOffsets(g.id) {
+	switch {
+	case g.state != stateEmpty:
 		return nil
+	case len(g.pending) == 0 && !s.hasOffsets(g.id):
+		return s.deleteGroup(ev, g)
+	case g.unstored:
+		return s.writeGroup(ev, g, (*member).currentAssignment)
 	}
-	return s.deleteGroup(ev, g)
+	return nil
 }
 
 // deleteGroup removes an Empty group without offsets.

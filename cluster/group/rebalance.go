@@ -109,7 +109,8 @@ func (s *shard) completeJoin(ev *coordinator.Event, g *classicGroup) {
 		s.log.Info("group is empty", "group", g.id, "generation", g.generation)
 		if err := s.writeGroup(ev, g, (*member).currentAssignment); err != nil {
 			// After a restart the last stored generation would come back, with
-			// members that then time out.
+			// members that then time out. The expiry check tries again.
+			g.unstored = true
 			s.log.Warn("empty group not stored", "group", g.id, "err", err)
 		}
 		return
@@ -193,7 +194,7 @@ func (s *shard) writeGroup(ev *coordinator.Event, g *classicGroup, assign func(*
 	if _, err := ev.Write(groupRecord(g, assign)); err != nil {
 		return err
 	}
-	g.stored = true
+	g.stored, g.unstored = true, false
 	return nil
 }
 
