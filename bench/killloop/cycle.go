@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"kserver/bench/internal/launch"
+	"kserver/cmd/kbench/wire"
+)
+
+// loop is one run.
+type loop struct {
+	o       *options
+	spec    launch.Spec
+	rng     *rand.Rand
+	process *launch.Process
+	res     result
+
+	connect, serving, firstAck launch.Durations
+}
+
+// run does everything on a fresh directory and judges it.
+func run(ctx context.Context, o *options, out io.Writer) (err error) {
+	base, err := os.MkdirTemp(o.baseDir, "killloop-*")
+	if err != nil {
+		return err
+	}
+	logName := filepath.Join(base, "broker.log")
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w\nkept: %s\nthe broker's last words:\n%s", err, base, launch.Tail(logName, logTailBytes))
+			return
+		}
+		if !o.keep {
+			err = os.RemoveAll(base)
+		}
+	}()
+	logFile, err := os.Create(logName)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, logFile.Close()) }()
+	l := &loop{o: o, spec: o.spec, rng: rand.New(rand.NewPCG(o.seed, 0)), res: result{Command: o.spec.Command, Seed: o.seed}}
+	l.spec.Dir, l.spec.Output = filepath.Join(base, "data"), logFile
+	if err := os.Mkdir(l.spec.Dir, 0o755); err != nil {
+		return err
+	}
+	if l.spec.Port == 0 {
+		if l.spec.Port, err = launch.FreePort(); err != nil {
+			return err
+		}
+	}
+	if err := l.whole(ctx); err != nil {
+		return err
+	}
+	l.res.Connect, l.res.Serving, l.res.FirstAck = l.connect.Summary(), l.serving.Summary(), l.firstAck.Summary()
+	verdict := l.res.verdict(o.maxRestart)
+	return errors.Join(verdict, l.res.write(out, verdict), l.res.writeJSON(o.jsonFile))
+}
+
+// whole starts the broker, kills it the given number of times under load, and reads everything back.
+func (l *loop) whole(ctx context.Context) (err error) {
+	if err := l.start(ctx, l.createTopic); err != nil {
+		return fmt.Errorf("first start: %w", err)
+	}
+	defer func() { err = errors.Join(err, l.process.Kill()) }()
+	load, err := startProducers(ctx, l.o, l.spec.Addr())
+	if err != nil {
+		return err
+	}
+	defer load.close()
+	for i := range l.o.cycles {
+		if err := l.cycle(ctx, load); err != nil {
+			return fmt.Errorf("cycle %d: %w", i+1, err)
+		}
+	}
+	if err := load.drain(ctx, drainTimeout); err != nil {
+		return err
+	}
+	manifest, err := load.ledger.Manifest(topic, load.run)
+	if err != nil {
+		return err
+	}
+	load.counts(&l.res)
+	return l.readBack(ctx, manifest)
+}
+
+// cycle lets the broker serve for a random time, kills it and starts it again, at times in two attempts.
+func (l *loop) cycle(ctx context.Context, load *load) error {
+	up := l.o.minUp + time.Duration(l.rng.Int64N(int64(l.o.maxUp-l.o.minUp)+1))
+	if err := l.serveFor(ctx, up); err != nil {
+		return err
+	}
+	if d, ok := load.firstAckSince(l.process.Started); ok && l.res.Kills > 0 {
+		l.firstAck = append(l.firstAck, d)
+	}
+	if err := l.process.Kill(); err != nil {
+		return err
+	}
+	l.res.Kills++
+	if l.rng.Float64() < l.o.early {
+		if err := l.killEarly(); err != nil {
+			return err
+		}
+	}
+	return l.start(ctx, func(*wire.Conn) error { return nil })
+}
+
+// serveFor waits; a broker that ends by itself meanwhile is an error.
+func (l *loop) serveFor(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-l.process.Exited():
+		return errors.New("the broker ended by itself")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// killEarly starts the broker and kills it within the time that a start has taken so far.
+func (l *loop) killEarly() error {
+	usual := 20 * time.Millisecond
+	if n := len(l.serving); n > 0 {
+		usual = l.serving[n-1]
+	}
+	p, err := l.spec.Start()
+	if err != nil {
+		return err
+	}
+	time.Sleep(time.Duration(l.rng.Int64N(int64(usual) + 1)))
+	l.res.EarlyKills++
+	return p.Kill()
+}
+
+// start starts the broker, calls prepare with a connection, and waits until every partition tells its end offset.
+// Only restarts are counted.
+func (l *loop) start(ctx context.Context, prepare func(*wire.Conn) error) (err error) {
+	if l.process, err = l.spec.Start(); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.process.Kill())
+		}
+	}()
+	conn, err := l.process.Connect(ctx, l.spec.Addr(), l.o.startTimeout)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	connected := time.Since(l.process.Started)
+	if err := prepare(conn); err != nil {
+		return err
+	}
+	err = l.process.Until(ctx, l.o.startTimeout, func() error {
+		_, err := conn.Offsets(topic, l.partitions(), wire.LatestOffset)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if l.res.Kills > 0 {
+		l.connect = append(l.connect, connected)
+		l.serving = append(l.serving, time.Since(l.process.Started))
+	}
+	return nil
+}
+
+func (l *loop) partitions() []int32 {
+	ps := make([]int32, l.o.partitions)
+	for i := range ps {
+		ps[i] = int32(i)
+	}
+	return ps
+}
+
+func (l *loop) createTopic(conn *wire.Conn) error {
+	return l.process.Until(context.Background(), l.o.startTimeout, func() error {
+		err := conn.CreateTopic(topic, l.o.partitions)
+		if errors.Is(err, kerr.TopicAlreadyExists) {
+			return nil // an attempt that timed out has succeeded
+		}
+		return err
+	})
+}
