@@ -54,6 +54,10 @@ type Config struct {
 	// MaxOpenFiles bounds the descriptors kept open for segments that nobody is using; default 4096.
 	// Segments in use, and segments with unsynced bytes, are never closed to stay below it.
 	MaxOpenFiles int
+	// DiskReserveBytes is how much stays free for everything but clients' appends, which are refused with
+	// ErrDiskFull below it; default the larger of 256 MiB and 2 %, at most 10 % of the file system; negative
+	// is no reserve.
+	DiskReserveBytes int64
 
 	// Warm brings cold ranges into the page cache; nil means ranges are never probed and always ready.
 	Warm *pagecache.Warmer
@@ -82,6 +86,14 @@ func (c *Config) EnsureDefaults() {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+}
+
+// reserve is the free space in bytes that clients' appends must leave on a file system of total bytes.
+func (c *Config) reserve(total int64) int64 {
+	if c.DiskReserveBytes != 0 {
+		return c.DiskReserveBytes
+	}
+	return min(max(256<<20, total/50), total/10)
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -81,3 +81,9 @@ func StartWriteback(fd int, off int64, n int64) error {
 		}
 	}
 }
+
+// Drop evicts the clean pages of the range from the page cache (posix_fadvise, POSIX_FADV_DONTNEED), so that
+// the next read comes from the device. Dirty pages stay: sync first.
+func Drop(fd int, off int64, n int64) error {
+	return unix.Fadvise(fd, off, n, unix.FADV_DONTNEED)
+}

@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"kserver/engine/vfs"
+)
+
+// Kafka's names of the files of a log directory.
+const (
+	recoveryPointFile  = "recovery-point-offset-checkpoint"
+	logStartFile       = "log-start-offset-checkpoint"
+	highWatermarkFile  = "replication-offset-checkpoint"
+	cleanShutdownFile  = ".kafka_cleanshutdown"
+	metaPropertiesFile = "meta.properties"
+	lockFile           = ".lock"
+)
+
+// maxCheckpointBytes bounds a checkpoint file: some hundred thousand partitions.
+const maxCheckpointBytes = 64 << 20
+
+// checkpointLines splits a checkpoint file of version 0 into its entries: a line with the version, one with
+// the count, then the entries.
+func checkpointLines(b []byte) ([]string, error) {
+	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	if len(lines) < 2 || lines[0] != "0" {
+		return nil, fmt.Errorf("%w: checkpoint without version 0", ErrCorrupt)
+	}
+	n, err := strconv.Atoi(lines[1])
+	if err != nil || n != len(lines)-2 {
+		return nil, fmt.Errorf("%w: checkpoint of %s entries has %d", ErrCorrupt, lines[1], len(lines)-2)
+	}
+	return lines[2:], nil
+}
+
+// readOffsetCheckpoint reads a file of "topic partition offset" lines. A missing file is an empty one.
+func readOffsetCheckpoint(fsys vfs.FS, path string) (map[TopicPartition]int64, error) {
+	b, err := vfs.ReadFile(fsys, path, maxCheckpointBytes)
+	if isNotExist(err) {
+		return map[TopicPartition]int64{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	lines, err := checkpointLines(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	offsets := make(map[TopicPartition]int64, len(lines))
+	for _, line := range lines {
+		f := strings.Split(line, " ")
+		if len(f) != 3 {
+			return nil, fmt.Errorf("%w: %s: line %q", ErrCorrupt, path, line)
+		}
+		partition, err1 := strconv.ParseInt(f[1], 10, 32)
+		offset, err2 := strconv.ParseInt(f[2], 10, 64)
+		if err := errors.Join(err1, err2); err != nil || offset < 0 {
+			return nil, fmt.Errorf("%w: %s: line %q", ErrCorrupt, path, line)
+		}
+		offsets[TopicPartition{f[0], int32(partition)}] = offset
+	}
+	return offsets, nil
+}
+
+// writeOffsetCheckpoint replaces the file durably; entries are sorted, so that equal states make equal files.
+func writeOffsetCheckpoint(fsys vfs.FS, dir, name string, offsets map[TopicPartition]int64) error {
+	tps := make([]TopicPartition, 0, len(offsets))
+	for tp := range offsets {
+		tps = append(tps, tp)
+	}
+	sort.Slice(tps, func(i, j int) bool {
+		if tps[i].Topic != tps[j].Topic {
+			return tps[i].Topic < tps[j].Topic
+		}
+		return tps[i].Partition < tps[j].Partition
+	})
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "0\n%d\n", len(tps))
+	for _, tp := range tps {
+		fmt.Fprintf(&b, "%s %d %d\n", tp.Topic, tp.Partition, offsets[tp])
+	}
+	return vfs.ReplaceFileDurably(fsys, dir, filepath.Join(dir, name), b.Bytes())
+}
+
+func isDiskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}

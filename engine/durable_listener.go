@@ -1,0 +1,29 @@
+package engine
+
+// DurableListener hears about the durable end of one log. See Log.SetDurableListener.
+type DurableListener interface {
+	// Durable: everything below end meets the topic's durability promise.
+	Durable(end int64)
+	// Failed: the log's directory is offline; nothing more becomes durable. errors.Is(err, ErrStorage).
+	Failed(err error)
+}
+
+// DurableFuncs makes a DurableListener of two functions; either may be nil.
+type DurableFuncs struct {
+	OnDurable func(end int64)
+	OnFailed  func(err error)
+}
+
+// Durable implements DurableListener.
+func (f DurableFuncs) Durable(end int64) {
+	if f.OnDurable != nil {
+		f.OnDurable(end)
+	}
+}
+
+// Failed implements DurableListener.
+func (f DurableFuncs) Failed(err error) {
+	if f.OnFailed != nil {
+		f.OnFailed(err)
+	}
+}

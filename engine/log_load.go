@@ -1,0 +1,362 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"kserver/engine/vfs"
+	"kserver/protocol/recordbatch"
+)
+
+const noOffset = math.MaxInt64
+
+// ensureLoaded makes the log usable, reading its directory when it is first needed.
+func (l *Log) ensureLoaded() error {
+	if l.loaded.Load() {
+		return nil
+	}
+	return l.load(false)
+}
+
+// logFiles are the names found in a partition's directory.
+type logFiles struct {
+	bases     []int64 // of segments, sorted
+	snapshots []int64 // sorted
+	leftovers []string
+}
+
+func listLogFiles(fsys vfs.FS, dir string) (files logFiles, err error) {
+	entries, err := fsys.List(dir)
+	if err != nil {
+		return files, err
+	}
+	for _, e := range entries {
+		if base, ok := parseOffsetFileName(e.Name, ".log"); ok {
+			files.bases = append(files.bases, base)
+		} else if at, ok := parseOffsetFileName(e.Name, snapshotSuffix); ok {
+			files.snapshots = append(files.snapshots, at)
+		} else if strings.HasSuffix(e.Name, deletedFileSuffix) || strings.HasSuffix(e.Name, ".tmp") {
+			files.leftovers = append(files.leftovers, e.Name)
+		}
+	}
+	sort.Slice(files.bases, func(i, j int) bool { return files.bases[i] < files.bases[j] })
+	sort.Slice(files.snapshots, func(i, j int) bool { return files.snapshots[i] < files.snapshots[j] })
+	return files, nil
+}
+
+// load reads the log's directory. With unclean set everything behind the recovery point is checked and made
+// durable before it counts; without, the log is taken as its last clean stop left it.
+func (l *Log) load(unclean bool) error {
+	l.loadMu.Lock()
+	defer l.loadMu.Unlock()
+	if l.loaded.Load() || l.loadErr != nil {
+		return l.loadErr
+	}
+	if err := l.dir.offline(); err != nil {
+		return err
+	}
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	if l.closed {
+		return fmt.Errorf("%w: %s", ErrLogClosed, l.tp)
+	}
+	err := l.loadLocked(unclean)
+	switch {
+	case errIsFinal(err):
+		err = l.dir.fail(fmt.Errorf("load of %s: %w", l.tp, err))
+	case err != nil:
+		err = fmt.Errorf("load of %s: %w", l.tp, err)
+		l.m.logger.Error("log cannot be opened", "topic", l.tp.Topic, "partition", l.tp.Partition, "err", err)
+	}
+	if err != nil {
+		l.loadErr = err
+		l.fail(err)
+		return err
+	}
+	l.loaded.Store(true)
+	return nil
+}
+
+func (l *Log) loadLocked(unclean bool) error {
+	fsys := l.m.cfg.FS
+	files, err := listLogFiles(fsys, l.path)
+	if err != nil {
+		return err
+	}
+	for _, name := range files.leftovers {
+		if err := fsys.Remove(filepath.Join(l.path, name)); err != nil && !isNotExist(err) {
+			return err
+		}
+	}
+	checkpointed := l.dir.checkpointed(l.tp)
+	segments, err := l.openSegments(files.bases, checkpointed)
+	if err != nil {
+		return err
+	}
+	l.segments = segments
+	epochsKnown := l.loadEpochs()
+
+	end, err := l.loadActive(unclean, checkpointed.recoveryPoint)
+	if err != nil {
+		return err
+	}
+	start := min(max(checkpointed.logStart, l.segments[0].base), end)
+	if err := l.loadEpochsFrom(epochsKnown, start, end); err != nil {
+		return err
+	}
+	l.producers = newProducerState()
+	if err := l.rebuildProducersFrom(files.snapshots, start, end); err != nil {
+		return err
+	}
+	l.viewMu.Lock()
+	defer l.viewMu.Unlock()
+	l.openTxn = noOffset
+	l.noteTransactions()
+	l.durable.Store(end)
+	l.lastFlushed, l.roundFloor = end, noOffset
+	l.publishOffsets(start, max(start, min(checkpointed.highWatermark, end)), end)
+	return nil
+}
+
+// openSegments makes the segments of the files found; there is always at least one.
+func (l *Log) openSegments(bases []int64, c checkpointedOffsets) ([]*LogSegment, error) {
+	if len(bases) == 0 {
+		// Nothing was ever appended, or nothing of it survived: never reuse offsets that were durable.
+		s := newSegment(l.m.pool, l.path, max(c.recoveryPoint, c.logStart))
+		s.indexLoaded.Store(true)
+		s.createdMs = l.nowMs()
+		l.dirtyNames = true
+		return []*LogSegment{s}, nil
+	}
+	segments := make([]*LogSegment, len(bases))
+	for i, base := range bases {
+		s := newSegment(l.m.pool, l.path, base)
+		info, err := l.m.cfg.FS.Stat(s.prefix + ".log")
+		if err != nil {
+			return nil, err
+		}
+		s.size.Store(info.Size)
+		s.coldBefore = info.Size
+		s.pacedTo = info.Size
+		s.createdMs = info.ModTime.UnixMilli()
+		s.maxTimestamp.Store(unknownTimestamp)
+		s.sealed.Store(i+1 < len(bases))
+		segments[i] = s
+	}
+	return segments, nil
+}
+
+// loadActive finds the log end, recovering what has to be. l.segments may lose members.
+func (l *Log) loadActive(unclean bool, recoveryPoint int64) (end int64, err error) {
+	l.changed = unclean
+	active := l.activeLocked()
+	if active.indexLoaded.Load() { // no file yet
+		return active.base, nil
+	}
+	if !unclean {
+		end, err = l.openActive(active)
+		if err == nil && end < recoveryPoint {
+			l.m.logger.Error("log ends below its recovery point", "topic", l.tp.Topic, "partition", l.tp.Partition,
+				"logEndOffset", end, "recoveryPoint", recoveryPoint)
+		}
+		if err == nil || !errors.Is(err, ErrCorrupt) && !errors.Is(err, errBadIndex) && !isNotExist(err) {
+			return end, err
+		}
+		l.changed = true
+		l.m.logger.Warn("clean log does not check, recovering it", "topic", l.tp.Topic, "partition", l.tp.Partition, "err", err)
+	}
+	return l.recoverSegments(recoveryPoint)
+}
+
+// openActive readies the last segment of a cleanly closed log for appends: its headers are read from the last
+// index entry on.
+func (l *Log) openActive(s *LogSegment) (end int64, err error) {
+	f, err := s.acquire()
+	if err != nil {
+		return 0, err
+	}
+	defer s.release()
+	if s.size.Load() > 0 {
+		if err := errors.Join(s.offsets.load(false), s.times.load(false)); err != nil {
+			return 0, err
+		}
+	}
+	s.maxTimestamp.Store(-1)
+	if e, ok := s.times.lastEntry(); ok {
+		s.maxTimestamp.Store(e.timestamp)
+		s.offsetOfMaxTimestamp.Store(s.base + int64(e.relOffset))
+	}
+	s.firstTimestamp, err = firstTimestamp(f, s.size.Load())
+	if err != nil {
+		return 0, err
+	}
+	var pos int64
+	entry, indexed := s.offsets.lastEntry()
+	if indexed {
+		pos = int64(entry.position)
+	}
+	end = s.base
+	first := true
+	err = eachHeader(f, pos, s.size.Load(), func(b batchAt, maxTimestamp int64) {
+		if first && indexed && b.last != s.base+int64(entry.relOffset) {
+			err = errBadIndex
+		}
+		first = false
+		end = b.last + 1
+		s.bytesSinceIndex += int(b.size)
+		if maxTimestamp > s.maxTimestamp.Load() {
+			s.maxTimestamp.Store(maxTimestamp)
+			s.offsetOfMaxTimestamp.Store(b.last)
+		}
+	})
+	if err == nil && indexed && first {
+		err = errBadIndex
+	}
+	s.indexLoaded.Store(err == nil)
+	return end, err
+}
+
+// firstTimestamp is the largest timestamp of a segment's first batch, for segment.ms.
+func firstTimestamp(f vfs.File, size int64) (int64, error) {
+	var w headerWalk
+	w.open(f, size, false)
+	defer w.close()
+	_, h, err := w.at(0)
+	if err == io.EOF {
+		return -1, nil
+	}
+	if err != nil {
+		return -1, err
+	}
+	return h.MaxTimestamp(), nil
+}
+
+// eachHeader calls visit for every batch between two positions.
+func eachHeader(f vfs.File, pos, end int64, visit func(b batchAt, maxTimestamp int64)) error {
+	var w headerWalk
+	w.open(f, end, false)
+	defer w.close()
+	for {
+		b, h, err := w.at(pos)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		visit(b, h.MaxTimestamp())
+		pos = b.end()
+	}
+}
+
+// loadEpochs reads the leader epoch file; false means that it is missing or damaged.
+func (l *Log) loadEpochs() bool {
+	b, err := vfs.ReadFile(l.m.cfg.FS, filepath.Join(l.path, leaderEpochFile), maxCheckpointBytes)
+	if err != nil {
+		return false
+	}
+	return l.epochs.parse(b) == nil
+}
+
+// loadEpochsFrom bounds the epochs by the log, building them from the batches if the file was of no use.
+func (l *Log) loadEpochsFrom(known bool, start, end int64) error {
+	if !known {
+		err := l.eachBatch(start, end, func(f vfs.File, b batchAt, h recordbatch.Batch) error {
+			l.epochs.assign(h.PartitionLeaderEpoch(), b.base)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	l.epochs.truncateFromEnd(end)
+	l.epochs.truncateFromStart(start)
+	return nil
+}
+
+// eachBatch visits the headers of all batches that end behind from, in order. appendMu is held, or the log is
+// being loaded.
+func (l *Log) eachBatch(from, end int64, visit func(f vfs.File, b batchAt, h recordbatch.Batch) error) error {
+	if from >= end {
+		return nil
+	}
+	for i := segmentFor(l.segments, from); i < len(l.segments); i++ {
+		if err := l.segments[i].eachBatch(from, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *LogSegment) eachBatch(from int64, visit func(f vfs.File, b batchAt, h recordbatch.Batch) error) error {
+	size := s.size.Load()
+	if size == 0 {
+		return nil
+	}
+	f, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.release()
+	first, found, err := s.locate(f, from, size, false)
+	if err != nil || !found {
+		return err
+	}
+	var w headerWalk
+	w.open(f, size, false)
+	defer w.close()
+	for pos := first.position; ; {
+		b, h, err := w.at(pos)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s.log: %w", s.prefix, err)
+		}
+		if err := visit(f, b, h); err != nil {
+			return err
+		}
+		pos = b.end()
+	}
+}
+
+// rebuildProducers makes the producer state anew for a log that ends at end. appendMu is held.
+func (l *Log) rebuildProducers(end int64) error {
+	files, err := listLogFiles(l.m.cfg.FS, l.path)
+	if err != nil {
+		return err
+	}
+	return l.rebuildProducersFrom(files.snapshots, l.logStart.Load(), end)
+}
+
+// rebuildProducersFrom takes the newest good snapshot and applies the batches behind it.
+func (l *Log) rebuildProducersFrom(snapshots []int64, start, end int64) error {
+	p := l.producers
+	left, err := p.loadSnapshot(l.m.cfg.FS, l.path, snapshots, start, end)
+	if err != nil {
+		return err
+	}
+	l.snapshots = left
+	from := p.end
+	err = l.eachBatch(from, end, func(f vfs.File, at batchAt, h recordbatch.Batch) error {
+		if at.base < from {
+			return nil // the snapshot knows it
+		}
+		if h.IsControl() && h.HasProducerID() { // what it says is in its record
+			b, err := readBatch(f, at)
+			if err != nil {
+				return err
+			}
+			h = b
+		}
+		p.apply(h)
+		return nil
+	})
+	p.end = end
+	return err
+}

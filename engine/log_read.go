@@ -1,0 +1,341 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"sync/atomic"
+)
+
+// ReadInfo is what Read found.
+type ReadInfo struct {
+	// Range holds the bytes; nil when there is nothing to read. The caller releases it exactly once.
+	Range *Range
+	// StartOffset is the base offset of the first batch of the range, which holds the offset asked for (or,
+	// in a compacted log, is the first above it). Without a range it is the offset asked for.
+	StartOffset int64
+	// Size is the range's length in bytes.
+	Size int
+	// Partial says that the range was cut by maxBytes inside a batch, which clients drop.
+	Partial bool
+}
+
+// Read finds the bytes of whole batches from the one that holds offset up to the bound upTo (exclusive;
+// batches that hold upTo or lie behind it are left out), at most maxBytes of them and within one segment. No
+// record byte is read. When maxBytes cuts the range, the cut lies on a batch boundary if one is known from
+// memory, else anywhere. With minOneBatch the first batch is whole even if it is larger than maxBytes
+// (KIP-74); without, a first batch that does not fit gives an empty result.
+//
+// Finding the place may read the index or batch headers from disk when they are not in the page cache; use
+// ReadNoWait where that must not happen.
+//
+// Errors: ErrOffsetOutOfRange (offset below the log start or above the log end), ErrCorrupt, ErrStorage,
+// ErrLogClosed.
+func (l *Log) Read(offset int64, maxBytes int, upTo int64, minOneBatch bool) (ReadInfo, error) {
+	return l.read(offset, maxBytes, upTo, minOneBatch, false)
+}
+
+// ReadNoWait is Read that returns ErrWouldBlock instead of waiting for the disk. Offsets near the log end
+// never do.
+func (l *Log) ReadNoWait(offset int64, maxBytes int, upTo int64, minOneBatch bool) (ReadInfo, error) {
+	return l.read(offset, maxBytes, upTo, minOneBatch, true)
+}
+
+func (l *Log) read(offset int64, maxBytes int, upTo int64, minOneBatch, noWait bool) (ReadInfo, error) {
+	if !l.loaded.Load() {
+		if noWait {
+			return ReadInfo{}, ErrWouldBlock
+		}
+		if err := l.ensureLoaded(); err != nil {
+			return ReadInfo{}, err
+		}
+	}
+	for {
+		info, err := l.readOnce(offset, maxBytes, upTo, minOneBatch, noWait)
+		if !errors.Is(err, errSegmentGone) { // else deleted between lookup and use: look again
+			return info, err
+		}
+		l.viewMu.Lock()
+		closed := l.failure
+		l.viewMu.Unlock()
+		if closed != nil {
+			return ReadInfo{}, closed
+		}
+	}
+}
+
+// place is where a read begins and ends, as far as memory knows: -1 is unknown.
+type place struct {
+	segment    *LogSegment
+	next       *LogSegment // the one after segment, nil if segment is active
+	size       int64       // of segment
+	start      int64       // position of the batch that holds the offset
+	startBase  int64       // and its base offset
+	firstBatch int64       // and its size
+	end        int64       // position of the bound
+	cut        int64       // a batch boundary at or below start+maxBytes
+}
+
+func (l *Log) readOnce(offset int64, maxBytes int, upTo int64, minOneBatch, noWait bool) (ReadInfo, error) {
+	none := ReadInfo{StartOffset: offset}
+	p, empty, err := l.findPlace(offset, int64(maxBytes), upTo)
+	if err != nil || empty {
+		return none, err
+	}
+	s := p.segment
+	f, err := s.acquire()
+	if err != nil {
+		return none, l.readFailed(err)
+	}
+	info, err := l.readPinned(p, readArgs{f, offset, int64(maxBytes), upTo, minOneBatch, noWait})
+	if err != nil || info.Range == nil {
+		s.release()
+	}
+	if errors.Is(err, errNextSegment) { // compaction left a gap up to the next segment's base
+		return l.readOnce(p.next.base, maxBytes, upTo, minOneBatch, noWait)
+	}
+	return info, l.readFailed(err)
+}
+
+// errNextSegment: no batch at or above the offset in this segment.
+var errNextSegment = errors.New("offset is in a later segment")
+
+// readFailed adds the log's name to an error, and turns errors of the disk into the directory's failure.
+func (l *Log) readFailed(err error) error {
+	switch {
+	case err == nil, errors.Is(err, errSegmentGone), errors.Is(err, ErrWouldBlock):
+		return err
+	case errors.Is(err, ErrCorrupt), errors.Is(err, errBadIndex):
+		return fmt.Errorf("%s: %w", l.tp, err)
+	default:
+		return fmt.Errorf("%w: read of %s: %w", ErrStorage, l.tp, err)
+	}
+}
+
+// findPlace answers from memory what it can.
+func (l *Log) findPlace(offset, maxBytes, upTo int64) (p place, empty bool, err error) {
+	l.viewMu.Lock()
+	defer l.viewMu.Unlock()
+	start, end := l.logStart.Load(), l.logEnd.Load()
+	if l.failure != nil {
+		return p, true, l.failure
+	}
+	if offset < start || offset > end {
+		return p, true, fmt.Errorf("%w: %s: offset %d is not in [%d, %d]", ErrOffsetOutOfRange, l.tp, offset, start, end)
+	}
+	if upTo = min(upTo, end); offset >= upTo {
+		return p, true, nil
+	}
+	i := segmentFor(l.segments, offset)
+	p = place{segment: l.segments[i], size: l.segments[i].size.Load(), start: -1, firstBatch: -1, end: -1, cut: -1}
+	if i+1 < len(l.segments) {
+		p.next = l.segments[i+1]
+		if upTo >= p.next.base {
+			p.end = p.size
+		}
+	} else if upTo == end {
+		p.end = p.size
+	}
+	if p.end < 0 {
+		if b, _, ok := l.recent.containing(upTo); ok && b.segment == p.segment {
+			p.end = b.position
+		}
+	}
+	b, after, ok := l.recent.containing(offset)
+	if ok && b.segment == p.segment {
+		p.start, p.startBase = b.position, b.base
+		p.firstBatch = p.size - b.position
+		if after.segment == p.segment {
+			p.firstBatch = after.position - b.position
+		}
+		p.cut = l.recent.boundary(p.segment, p.start+maxBytes)
+	}
+	return p, false, nil
+}
+
+// boundary is the highest batch start of segment s at or below limit, -1 if the ring has none.
+func (r *recentBatches) boundary(s *LogSegment, limit int64) int64 {
+	for i := range r.ring {
+		if b := r.at(i); b.segment == s && b.position <= limit {
+			return b.position
+		}
+	}
+	return -1
+}
+
+// segmentFor is the number of the last segment whose base offset is not above offset.
+func segmentFor(segments []*LogSegment, offset int64) int {
+	return max(0, sort.Search(len(segments), func(i int) bool { return segments[i].base > offset })-1)
+}
+
+type readArgs struct {
+	f interface {
+		ReadAt(p []byte, off int64) (int, error)
+		Fd() int
+	}
+	offset, maxBytes, upTo int64
+	minOneBatch, noWait    bool
+}
+
+// readPinned completes a place from the segment's index and headers and makes the range, which takes over
+// the caller's pin.
+func (l *Log) readPinned(p place, a readArgs) (ReadInfo, error) {
+	s := p.segment
+	f, err := s.file(logFile, false)
+	if err != nil {
+		return ReadInfo{}, err
+	}
+	if p.start < 0 {
+		b, found, err := s.locate(f, a.offset, p.size, a.noWait)
+		if err != nil {
+			return ReadInfo{}, err
+		}
+		if !found {
+			if p.next == nil {
+				return ReadInfo{}, fmt.Errorf("%w: no batch holds offset %d", ErrCorrupt, a.offset)
+			}
+			return ReadInfo{}, errNextSegment
+		}
+		p.start, p.startBase, p.firstBatch = b.position, b.base, b.size
+	}
+	if p.end < 0 {
+		b, found, err := s.locate(f, a.upTo, p.size, a.noWait)
+		if err != nil {
+			return ReadInfo{}, err
+		}
+		p.end = p.size
+		if found {
+			p.end = b.position
+		}
+	}
+	n := p.end - p.start
+	info := ReadInfo{StartOffset: p.startBase}
+	switch {
+	case n <= 0:
+		return ReadInfo{StartOffset: a.offset}, nil
+	case n <= a.maxBytes:
+	case p.firstBatch > a.maxBytes && !a.minOneBatch:
+		return ReadInfo{StartOffset: a.offset}, nil
+	case p.firstBatch > a.maxBytes:
+		n = min(n, p.firstBatch)
+	default:
+		n = a.maxBytes
+		if cut := l.cutAt(p, n); cut > p.start {
+			n = cut - p.start
+		} else {
+			info.Partial = true
+		}
+	}
+	info.Size = int(n)
+	info.Range = &Range{segment: s, file: f, log: l, offset: p.start, size: int(n)}
+	return info, nil
+}
+
+// cutAt is a batch boundary at or below start+n that memory knows: of the newest batches, or of the block of
+// index entries that the last lookup left behind. 0 if it knows none.
+func (l *Log) cutAt(p place, n int64) int64 {
+	if p.cut > p.start {
+		return p.cut
+	}
+	limit := p.start + n
+	e, ok := p.segment.offsets.findCached(func(e offsetEntry) bool { return int64(e.position) <= limit })
+	if !ok {
+		return 0
+	}
+	return int64(e.position)
+}
+
+// BytesAvailable says how many bytes a Read of offset bounded by upTo could return in the segment of offset,
+// for fetch.min.bytes, without reading batch headers: near the log end it is exact, elsewhere it may be too
+// large by about one index interval. olderSegment is set when offset is not in the newest segment that upTo
+// reaches, so that waiting for more is pointless.
+func (l *Log) BytesAvailable(offset, upTo int64) (bytes int64, olderSegment bool) {
+	if l.ensureLoaded() != nil {
+		return 0, false
+	}
+	p, empty, err := l.findPlace(offset, 0, upTo)
+	if err != nil || empty {
+		return 0, false
+	}
+	if p.next != nil && p.next.base < upTo {
+		return p.size, true
+	}
+	if p.start < 0 {
+		p.start = p.segment.positionHint(offset)
+	}
+	if p.end < 0 {
+		p.end = p.segment.positionHint(upTo)
+	}
+	return max(0, p.end-p.start), false
+}
+
+// positionHint is the position of an index entry at or below offset that memory knows, else 0.
+func (s *LogSegment) positionHint(offset int64) int64 {
+	e, ok := s.offsets.findCached(func(e offsetEntry) bool { return s.base+int64(e.relOffset) <= offset })
+	if !ok {
+		return 0
+	}
+	return int64(e.position)
+}
+
+// Range is a stretch of a segment's file that stays readable until Release, whatever happens to the log:
+// roll, retention, delete. Only TruncateTo can shorten it, then reads end early. It satisfies
+// sendfile.Source. Release exactly once; the other methods must not be used afterwards.
+type Range struct {
+	segment  *LogSegment
+	log      *Log
+	file     rangeFile
+	offset   int64
+	size     int
+	released atomic.Bool
+}
+
+type rangeFile interface {
+	ReadAt(p []byte, off int64) (int, error)
+	Fd() int
+}
+
+// Offset is the position of the range's first byte in the file of Fd.
+func (r *Range) Offset() int64 { return r.offset }
+
+// Len is the range's length in bytes.
+func (r *Range) Len() int { return r.size }
+
+// Fd is the descriptor of the file, or -1 if there is none and ReadAt has to be used.
+func (r *Range) Fd() int { return r.file.Fd() }
+
+// ReadAt reads from the file; off is a position in the file, as for sendfile, not in the range.
+func (r *Range) ReadAt(p []byte, off int64) (int, error) { return r.file.ReadAt(p, off) }
+
+// hotTailBytes: what was appended to an active segment within its last so many bytes is taken for cached.
+const hotTailBytes = 1 << 20
+
+// Ready reports whether the n bytes at position off can be sent without waiting for the disk. If not, reading
+// them has begun and wake is called exactly once, from any goroutine, when they are there; the range may be
+// released before that.
+func (r *Range) Ready(off int64, n int, wake func()) bool {
+	warm := r.log.m.cfg.Warm
+	s := r.segment
+	if warm == nil || off >= s.coldBefore && off >= s.size.Load()-hotTailBytes && !s.sealed.Load() {
+		return true
+	}
+	if _, err := s.acquire(); err != nil {
+		return true // cannot be: the range pins the segment
+	}
+	ready := warm.Ready(r.file, s.pageID, off, n, func() {
+		s.release()
+		wake()
+	})
+	if ready {
+		s.release()
+	}
+	return ready
+}
+
+// Release unpins the range's segment.
+func (r *Range) Release() {
+	if r.released.Swap(true) {
+		panic("engine: range released twice: " + r.segment.prefix)
+	}
+	r.segment.release()
+}

@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"hash/fnv"
+)
+
+// maybeRoll begins a new segment if the append of n bytes does not belong into the active one. Kafka's
+// LogSegment.shouldRoll. appendMu is held.
+func (l *Log) maybeRoll(cfg *LogConfig, sum batchSummary, n int64) error {
+	s := l.activeLocked()
+	size := s.size.Load()
+	if size == 0 && sum.last-s.base <= maxRelativeOffset {
+		return nil
+	}
+	full := size > int64(cfg.SegmentBytes)-n ||
+		s.offsets.count() >= cfg.SegmentIndexBytes/offsetEntryBytes ||
+		s.times.count() >= cfg.SegmentIndexBytes/timeEntryBytes-1 ||
+		sum.last-s.base > maxRelativeOffset
+	if !full && !l.tooOld(s, cfg, sum.maxTimestamp) {
+		return nil
+	}
+	// The new segment begins where this one ends even if the batches leave a gap: that neighbours touch is
+	// how recovery knows that nothing between them was lost.
+	return l.roll(l.logEnd.Load())
+}
+
+// tooOld applies segment.ms: by record time where the segment's first append had one, else by the clock.
+func (l *Log) tooOld(s *LogSegment, cfg *LogConfig, maxTimestamp int64) bool {
+	var age int64
+	if s.firstTimestamp >= 0 {
+		age = maxTimestamp - s.firstTimestamp
+	} else {
+		age = l.nowMs() - s.createdMs
+	}
+	return age > cfg.SegmentMs-l.jitter(cfg, s.base)
+}
+
+// jitter spreads the rolls of logs that began at the same time. It depends only on the segment's name, so
+// that it needs neither state nor a random source.
+func (l *Log) jitter(cfg *LogConfig, base int64) int64 {
+	bound := min(cfg.SegmentJitterMs, cfg.SegmentMs)
+	if bound == 0 {
+		return 0
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(l.tp.String()))
+	_, _ = h.Write([]byte(offsetFileName(base)))
+	return int64(h.Sum64() % uint64(bound))
+}
+
+// roll seals the active segment and makes base the first offset of a new one. An error leaves the log as it
+// was. appendMu is held.
+func (l *Log) roll(base int64) error {
+	old := l.activeLocked()
+	next, err := l.createSegment(base)
+	if err != nil {
+		return err
+	}
+	if err := l.sealActive(old); err != nil {
+		next.abandon()
+		_ = l.m.cfg.FS.Remove(next.prefix + segmentSuffix[logFile]) // the failed append reports the reason
+		return err
+	}
+	l.addSegment(next)
+	if len(l.producers.entries) > 0 || l.producers.snapshotAt >= 0 {
+		// Without it recovery reads more of the log, nothing else: a full disk is no reason to refuse.
+		if err := l.snapshot(); err != nil && !isDiskFull(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// createSegment makes the log file of a new segment. Its name becomes durable with the next commit round.
+func (l *Log) createSegment(base int64) (*LogSegment, error) {
+	s := newSegment(l.m.pool, l.path, base)
+	f, err := l.m.cfg.FS.Create(s.prefix + segmentSuffix[logFile])
+	if err != nil {
+		return nil, err
+	}
+	s.adopt(f)
+	s.indexLoaded.Store(true)
+	s.createdMs = l.nowMs()
+	return s, nil
+}
+
+// addSegment publishes a new active segment. appendMu is held.
+func (l *Log) addSegment(s *LogSegment) {
+	l.viewMu.Lock()
+	l.segments = append(l.segments[:len(l.segments):len(l.segments)], s)
+	l.dirtyNames = true
+	l.viewMu.Unlock()
+}
+
+// sealActive writes out the indexes of a segment that gets no more appends. They are synced by the next
+// checkpoint, before the recovery point moves past the segment. appendMu is held.
+func (l *Log) sealActive(s *LogSegment) error {
+	if _, err := s.acquire(); err != nil {
+		return err
+	}
+	defer s.release()
+	ix := indexer{maxTimestamp: s.maxTimestamp.Load(), offsetOfMax: s.offsetOfMaxTimestamp.Load()}
+	if err := ix.seal(s); err != nil {
+		return err
+	}
+	if err := s.flushIndexes(); err != nil {
+		return err
+	}
+	s.indexUnsynced = true
+	s.sealed.Store(true)
+	return nil
+}

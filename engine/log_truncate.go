@@ -1,0 +1,204 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+
+	"kserver/engine/vfs"
+)
+
+// TruncateTo removes every batch that ends behind offset, durably, and returns when that is done; the log
+// then ends at offset, or at the start of the batch that held it. Watermark and durable end fall with it.
+// Bytes that a Range still refers to are never written over: the log continues in a new file.
+//
+// Errors: ErrOffsetOutOfRange (offset below the log start), ErrStorage, ErrLogClosed.
+func (l *Log) TruncateTo(offset int64) error {
+	if err := l.ensureLoaded(); err != nil {
+		return err
+	}
+	// A recovery point behind the new end would make recovery trust bytes it must check.
+	return l.dir.withRecoveryPointAt(l.tp, offset, func() error { return l.truncateTo(offset) })
+}
+
+func (l *Log) truncateTo(offset int64) error {
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	if err := l.usableLocked(); err != nil {
+		return err
+	}
+	if offset < l.logStart.Load() {
+		return fmt.Errorf("%w: %s: truncation to %d below the log start %d", ErrOffsetOutOfRange, l.tp, offset, l.logStart.Load())
+	}
+	if offset >= l.logEnd.Load() {
+		return nil
+	}
+	if err := l.truncateLocked(offset); err != nil {
+		return l.dir.fail(fmt.Errorf("truncation of %s to %d: %w", l.tp, offset, err))
+	}
+	return nil
+}
+
+func (l *Log) truncateLocked(offset int64) error {
+	l.changed = true
+	segments := l.segments
+	i := segmentFor(segments, offset)
+	end := offset
+	var cutAt int64
+	keep := segments[i]
+	f, err := keep.acquire()
+	if err != nil {
+		return err
+	}
+	defer keep.release()
+	b, found, err := keep.locate(f, offset, keep.size.Load(), false)
+	if err != nil {
+		return err
+	}
+	cutAt = keep.size.Load()
+	if found {
+		cutAt = b.position
+		end = min(offset, b.base)
+	}
+	left := segments[:i+1]
+	if cutAt == 0 {
+		left = segments[:i]
+		end = keep.base
+	}
+	gone := segments[len(left):]
+
+	// Readers first: nobody may look up what is about to go.
+	l.forget(left, end)
+	// Newest first, each name durable before the next: a crash leaves a log without a hole.
+	for n := len(gone) - 1; n >= 0; n-- {
+		if err := l.deleteSegment(gone[n], true); err != nil {
+			return err
+		}
+	}
+	if cutAt > 0 {
+		if err := keep.cut(cutAt, end); err != nil {
+			return err
+		}
+	}
+	next, err := l.createSegment(end)
+	if err != nil {
+		return err
+	}
+	l.viewMu.Lock()
+	l.segments = append(l.segments[:len(l.segments):len(l.segments)], next)
+	l.viewMu.Unlock()
+	l.epochs.truncateFromEnd(end)
+	if err := l.rebuildProducers(end); err != nil {
+		return err
+	}
+	l.viewMu.Lock()
+	l.endedTxns = nil
+	l.noteTransactions()
+	l.publishOffsets(l.logStart.Load(), l.highWatermark.Load(), end)
+	l.viewMu.Unlock()
+	return l.m.cfg.FS.SyncDir(l.path)
+}
+
+// forget takes everything behind end out of the readers' view. appendMu is held.
+func (l *Log) forget(left []*LogSegment, end int64) {
+	l.viewMu.Lock()
+	defer l.viewMu.Unlock()
+	l.segments = left[:len(left):len(left)]
+	l.recent.clear()
+	l.openTxn, l.endedTxns = noOffset, nil
+	l.durable.Store(min(l.durable.Load(), end))
+	l.lastFlushed = min(l.lastFlushed, end)
+	l.roundFloor = min(l.roundFloor, end)
+	l.publishOffsets(min(l.logStart.Load(), end), min(l.highWatermark.Load(), end), end)
+}
+
+// cut shortens the file of a segment to size bytes, which end at offset end, and seals it. appendMu is held.
+func (s *LogSegment) cut(size, end int64) error {
+	s.syncMu.Lock()
+	defer s.syncMu.Unlock()
+	f, err := s.file(logFile, false)
+	if err != nil {
+		return err
+	}
+	s.size.Store(size)
+	if err := f.Truncate(size); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	err = errors.Join(
+		s.offsets.truncate(func(e offsetEntry) bool { return int64(e.position) < size }),
+		s.times.truncate(func(e timeEntry) bool { return s.base+int64(e.relOffset) < end }))
+	if err != nil {
+		return err
+	}
+	s.maxTimestamp.Store(unknownTimestamp)
+	if err := s.rescanTimestamps(f); err != nil {
+		return err
+	}
+	ix := indexer{maxTimestamp: s.maxTimestamp.Load(), offsetOfMax: s.offsetOfMaxTimestamp.Load()}
+	if err := errors.Join(ix.seal(s), s.flushIndexes()); err != nil {
+		return err
+	}
+	s.indexUnsynced = true
+	s.sealed.Store(true)
+	return nil
+}
+
+// rescanTimestamps finds the largest timestamp from the last time index entry on.
+func (s *LogSegment) rescanTimestamps(f vfs.File) error {
+	largest, at := int64(-1), int64(-1)
+	from := s.base
+	if e, ok := s.times.lastEntry(); ok {
+		largest, at = e.timestamp, s.base+int64(e.relOffset)
+		from = at + 1
+	}
+	b, found, err := s.locate(f, from, s.size.Load(), false)
+	if err != nil {
+		return err
+	}
+	if found {
+		err = eachHeader(f, b.position, s.size.Load(), func(b batchAt, maxTimestamp int64) {
+			if maxTimestamp > largest {
+				largest, at = maxTimestamp, b.last
+			}
+		})
+	}
+	s.maxTimestamp.Store(largest)
+	s.offsetOfMaxTimestamp.Store(at)
+	return err
+}
+
+// SetLogStartOffset raises the log start to offset (DeleteRecords): what lies below cannot be read any more,
+// and its segments go with the next retention check. It returns when the new start is durable. A smaller
+// offset changes nothing.
+//
+// Errors: ErrOffsetOutOfRange (offset above the high watermark), ErrStorage, ErrLogClosed.
+func (l *Log) SetLogStartOffset(offset int64) error {
+	if err := l.ensureLoaded(); err != nil {
+		return err
+	}
+	l.appendMu.Lock()
+	err := l.usableLocked()
+	if err == nil {
+		err = l.raiseStart(offset)
+	}
+	l.appendMu.Unlock()
+	if err != nil {
+		return err
+	}
+	return l.dir.writeLogStarts()
+}
+
+func (l *Log) raiseStart(offset int64) error {
+	l.viewMu.Lock()
+	defer l.viewMu.Unlock()
+	if hw := l.highWatermark.Load(); offset > hw || offset < 0 {
+		return fmt.Errorf("%w: %s: log start %d, high watermark %d", ErrOffsetOutOfRange, l.tp, offset, hw)
+	}
+	if offset > l.logStart.Load() {
+		l.publishOffsets(offset, l.highWatermark.Load(), l.logEnd.Load())
+		l.epochs.truncateFromStart(offset)
+	}
+	return nil
+}

@@ -1,0 +1,531 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"kserver/engine/vfs"
+)
+
+// LogManager owns the logs of all log directories. All methods are safe for concurrent use.
+//
+// Lock order: a directory's checkpointMu, then a log's locks, then mu, the committer's and the janitor's.
+type LogManager struct {
+	cfg     Config
+	logger  *slog.Logger
+	dirs    []*logDir
+	pool    *handlePool
+	janitor *janitor
+
+	createMu sync.Mutex // one Create or Delete at a time
+	mu       sync.RWMutex
+	logs     map[TopicPartition]*Log
+	closed   bool // guarded by createMu
+}
+
+// OpenLogManager locks the directories, reads their checkpoints and finds the logs in them. After a clean stop
+// logs are read when they are first used; after an unclean one every log is recovered before it returns. A
+// directory that cannot be used is left offline if another one can.
+//
+// Errors: ErrLocked, a mismatch of node or cluster id, ErrStorage.
+func OpenLogManager(cfg Config) (*LogManager, error) {
+	cfg.EnsureDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	m := &LogManager{
+		cfg: cfg, logger: cfg.Logger, logs: make(map[TopicPartition]*Log),
+		pool:    &handlePool{fs: cfg.FS, limit: cfg.MaxOpenFiles},
+		janitor: newJanitor(cfg.Clock),
+	}
+	if err := m.openDirs(); err != nil {
+		m.unlock()
+		return nil, err
+	}
+	for _, d := range m.dirs {
+		if d.offline() == nil {
+			go d.committer.run()
+		} else {
+			close(d.committer.done)
+		}
+	}
+	go m.janitor.run()
+	m.janitor.every(cfg.CheckpointInterval, func() { m.logCheckpointError(m.Checkpoint()) })
+	m.janitor.every(cfg.RetentionCheckInterval, func() { m.logCheckpointError(m.RunRetention()) })
+	m.janitor.every(cfg.ProducerIDExpirationCheckInterval, m.expireProducers)
+	return m, nil
+}
+
+func (m *LogManager) openDirs() error {
+	var errs []error
+	online := 0
+	for _, path := range m.cfg.Dirs {
+		d := &logDir{m: m, path: path}
+		d.committer = newCommitter(d, newRoundSyncer(&m.cfg))
+		m.dirs = append(m.dirs, d)
+		err := d.open()
+		if errors.Is(err, ErrLocked) || errors.Is(err, errWrongOwner) {
+			return err
+		}
+		if err != nil {
+			errs = append(errs, d.fail(err))
+			continue
+		}
+		online++
+	}
+	if online == 0 {
+		return errors.Join(errs...)
+	}
+	if err := m.settleClusterID(); err != nil {
+		return err
+	}
+	for _, d := range m.dirs {
+		if d.offline() == nil {
+			if err := d.openLogs(); err != nil && d.offline() == nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// errWrongOwner: a log directory belongs to another node or cluster.
+var errWrongOwner = errors.New("log directory belongs to another node or cluster")
+
+// open locks the directory and reads meta.properties and the checkpoints.
+func (d *logDir) open() error {
+	fsys := d.m.cfg.FS
+	if err := fsys.MkdirAll(d.path); err != nil {
+		return err
+	}
+	lock, err := fsys.Lock(filepath.Join(d.path, lockFile))
+	if errors.Is(err, vfs.ErrLocked) {
+		return fmt.Errorf("%w: %s", ErrLocked, d.path)
+	}
+	if err != nil {
+		return err
+	}
+	d.lock = lock
+	meta, found, err := readMetaProperties(fsys, d.path)
+	if err != nil {
+		return err
+	}
+	if found {
+		if meta.nodeID != d.m.cfg.NodeID {
+			return fmt.Errorf("%w: %s has node.id %d, not %d", errWrongOwner, d.path, meta.nodeID, d.m.cfg.NodeID)
+		}
+		if d.m.cfg.ClusterID == "" {
+			d.m.cfg.ClusterID = meta.clusterID
+		}
+		if meta.clusterID != d.m.cfg.ClusterID {
+			return fmt.Errorf("%w: %s has cluster.id %s, not %s", errWrongOwner, d.path, meta.clusterID, d.m.cfg.ClusterID)
+		}
+	}
+	d.meta, d.fresh = meta, !found
+	_, err = fsys.Stat(filepath.Join(d.path, cleanShutdownFile))
+	if err != nil && !isNotExist(err) {
+		return err
+	}
+	d.unclean = err != nil
+	if err := d.readCheckpoints(); err != nil {
+		return err
+	}
+	d.checkSpace()
+	return nil
+}
+
+// settleClusterID completes meta.properties of directories that are new.
+func (m *LogManager) settleClusterID() error {
+	if m.cfg.ClusterID == "" {
+		m.cfg.ClusterID = uuidText(newUUID())
+	}
+	for _, d := range m.dirs {
+		if d.offline() != nil || !d.fresh && d.meta.directoryID != [16]byte{} {
+			continue
+		}
+		d.meta = metaProperties{m.cfg.NodeID, m.cfg.ClusterID, newUUID()}
+		if err := d.meta.write(m.cfg.FS, d.path); err != nil {
+			return d.fail(err)
+		}
+	}
+	return nil
+}
+
+// openLogs finds the partitions of the directory and recovers them if need be.
+func (d *logDir) openLogs() error {
+	entries, err := d.m.cfg.FS.List(d.path)
+	if err != nil {
+		return d.fail(err)
+	}
+	var logs []*Log
+	for _, e := range entries {
+		path := filepath.Join(d.path, e.Name)
+		if e.Dir && strings.HasSuffix(e.Name, deleteDirSuffix) {
+			d.m.removeLater(path, 0)
+			continue
+		}
+		tp, ok := parsePartitionDir(e.Name)
+		if !e.Dir || !ok {
+			continue
+		}
+		l := d.newLog(tp, path, DefaultLogConfig())
+		if other, found := d.m.logs[tp]; found {
+			return fmt.Errorf("engine: %s is in both %s and %s", tp, other.dir.path, d.path)
+		}
+		d.m.logs[tp] = l
+		logs = append(logs, l)
+	}
+	if !d.unclean {
+		// From here on a crash is one.
+		if err := d.m.cfg.FS.Remove(filepath.Join(d.path, cleanShutdownFile)); err != nil {
+			return d.fail(err)
+		}
+		if err := d.m.cfg.FS.SyncDir(d.path); err != nil {
+			return d.fail(err)
+		}
+		return nil
+	}
+	return d.recover(logs)
+}
+
+// recover opens all logs after an unclean stop and records that they are good.
+func (d *logDir) recover(logs []*Log) error {
+	if len(logs) == 0 {
+		return nil
+	}
+	began := d.m.cfg.Clock.Now()
+	err := inParallel(len(logs), d.m.cfg.RecoveryThreads, func(i int) error {
+		if err := logs[i].load(true); err != nil && !errors.Is(err, ErrCorrupt) {
+			return err // a corrupt log is unusable alone
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.m.cfg.FS.SyncDir(d.path); err != nil {
+		return d.fail(err)
+	}
+	d.m.logger.Info("recovered logs after an unclean stop", "dir", d.path, "logs", len(logs),
+		"ms", d.m.cfg.Clock.Now().Sub(began).Milliseconds())
+	if err := d.checkpoint(false); err != nil && !errors.Is(err, ErrDiskFull) {
+		return err
+	}
+	return nil
+}
+
+// inParallel calls f for 0..n-1 on at most threads goroutines and returns the first error, after which no
+// further call begins.
+func inParallel(n, threads int, f func(i int) error) error {
+	var (
+		next   atomic.Int64
+		failed atomic.Pointer[error]
+		wg     sync.WaitGroup
+	)
+	for range min(threads, n) {
+		wg.Go(func() {
+			for failed.Load() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if err := f(i); err != nil {
+					failed.CompareAndSwap(nil, &err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if p := failed.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// newLog makes the Log of a partition's directory; nothing is read yet.
+func (d *logDir) newLog(tp TopicPartition, path string, cfg LogConfig) *Log {
+	l := &Log{tp: tp, m: d.m, dir: d, path: path, openTxn: noOffset, roundFloor: noOffset}
+	l.cfg.Store(&cfg)
+	return l
+}
+
+// Log finds a partition's log.
+func (m *LogManager) Log(tp TopicPartition) (*Log, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	l, ok := m.logs[tp]
+	return l, ok
+}
+
+// Logs lists all logs, in no order, those of offline directories included.
+func (m *LogManager) Logs() []*Log {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	logs := make([]*Log, 0, len(m.logs))
+	for _, l := range m.logs {
+		logs = append(logs, l)
+	}
+	return logs
+}
+
+// ClusterID is the cluster id of meta.properties: the configured one, the one found, or a new one.
+func (m *LogManager) ClusterID() string { return m.cfg.ClusterID }
+
+// DirInfo describes a log directory.
+type DirInfo struct {
+	Path string
+	ID   [16]byte // directory.id of meta.properties
+	// Err is why the directory is offline, nil if it is not.
+	Err     error
+	Commits CommitStats
+}
+
+// Dirs describes the log directories, in configured order.
+func (m *LogManager) Dirs() []DirInfo {
+	infos := make([]DirInfo, len(m.dirs))
+	for i, d := range m.dirs {
+		infos[i] = DirInfo{d.path, d.meta.directoryID, d.offline(), d.committer.stats()}
+	}
+	return infos
+}
+
+// OpenFiles is how many segment and index files are open.
+func (m *LogManager) OpenFiles() int { return m.pool.openFiles() }
+
+// Create makes the log of a partition, in the directory with the fewest logs, or returns the existing one if
+// it has the same topic id. Nothing is synced: the names become durable with the log's first durable append,
+// and a missing or short partition.metadata is written again here.
+//
+// Errors: ErrTopicIDMismatch, ErrStorage, ErrLogClosed, an invalid name or configuration.
+func (m *LogManager) Create(tp TopicPartition, topicID [16]byte, cfg LogConfig) (*Log, error) {
+	if err := errors.Join(tp.validate(), cfg.Validate()); err != nil {
+		return nil, err
+	}
+	m.createMu.Lock()
+	defer m.createMu.Unlock()
+	if m.closed {
+		return nil, fmt.Errorf("%w: %s", ErrLogClosed, tp)
+	}
+	if l, ok := m.Log(tp); ok {
+		return l, l.adoptID(topicID, cfg)
+	}
+	d := m.emptiestDir()
+	if d == nil {
+		return nil, m.dirs[0].offline()
+	}
+	if err := d.forget(tp); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(d.path, tp.String())
+	err := m.cfg.FS.MkdirAll(path)
+	if err == nil {
+		err = writeTopicID(m.cfg.FS, path, topicID)
+	}
+	if isDiskFull(err) {
+		return nil, fmt.Errorf("%w: %w: create %s: %w", ErrStorage, ErrDiskFull, tp, err)
+	}
+	if err != nil {
+		return nil, d.fail(fmt.Errorf("create %s: %w", tp, err))
+	}
+	l := d.newLog(tp, path, cfg)
+	l.topicID.Store(&topicID)
+	l.topicIDRead.Store(true)
+	l.freshDir = true
+	m.mu.Lock()
+	m.logs[tp] = l
+	m.mu.Unlock()
+	return l, nil
+}
+
+// adoptID checks that an existing log belongs to the topic, completing partition.metadata if need be.
+func (l *Log) adoptID(topicID [16]byte, cfg LogConfig) error {
+	if err := l.dir.offline(); err != nil {
+		return err
+	}
+	id, ok := l.TopicID()
+	if ok && id != topicID {
+		return fmt.Errorf("%w: %s is of topic %s, not %s", ErrTopicIDMismatch, l.tp, uuidText(id), uuidText(topicID))
+	}
+	if !ok {
+		l.appendMu.Lock()
+		defer l.appendMu.Unlock()
+		if err := writeTopicID(l.m.cfg.FS, l.path, topicID); err != nil {
+			return l.writeFailed(nil, 0, err)
+		}
+		l.topicID.Store(&topicID)
+		l.viewMu.Lock()
+		l.freshDir = true
+		l.viewMu.Unlock()
+	}
+	l.SetConfig(cfg)
+	return nil
+}
+
+func (m *LogManager) emptiestDir() *logDir {
+	var best *logDir
+	fewest := 0
+	for _, d := range m.dirs {
+		if d.offline() != nil {
+			continue
+		}
+		if n := len(d.logs()); best == nil || n < fewest {
+			best, fewest = d, n
+		}
+	}
+	return best
+}
+
+// Delete removes a partition's log: its directory is renamed to <topic>-<partition>.<id>-delete at once and
+// removed after file.delete.delay.ms. Ranges stay readable until released; everything else gets ErrLogClosed.
+// The rename is not synced: whoever decides about partitions deletes a directory that comes back again.
+//
+// Errors: ErrLogClosed if there is no such log, ErrStorage.
+func (m *LogManager) Delete(tp TopicPartition) error {
+	m.createMu.Lock()
+	defer m.createMu.Unlock()
+	l, ok := m.Log(tp)
+	if !ok {
+		return fmt.Errorf("%w: %s does not exist", ErrLogClosed, tp)
+	}
+	if err := l.dir.offline(); err != nil {
+		return err
+	}
+	l.appendMu.Lock()
+	l.closed, l.deleted = true, true
+	id := newUUID()
+	gone := filepath.Join(l.dir.path, deletedDirName(tp, id))
+	err := m.cfg.FS.Rename(l.path, gone)
+	if err == nil {
+		l.path = gone
+	}
+	segments := l.segments
+	l.appendMu.Unlock()
+	for _, s := range segments {
+		s.abandon()
+	}
+	m.mu.Lock()
+	delete(m.logs, tp)
+	m.mu.Unlock()
+	l.fail(fmt.Errorf("%w: %s was deleted", ErrLogClosed, tp))
+	if err != nil {
+		return l.dir.fail(fmt.Errorf("delete %s: %w", tp, err))
+	}
+	m.removeLater(gone, l.cfg.Load().FileDeleteDelayMs)
+	return nil
+}
+
+// deletedDirName is Kafka's name for the directory of a deleted partition, at most 255 bytes long.
+func deletedDirName(tp TopicPartition, id [16]byte) string {
+	suffix := fmt.Sprintf(".%x%s", id, deleteDirSuffix)
+	name := tp.String()
+	return name[:min(len(name), 255-len(suffix))] + suffix
+}
+
+func (m *LogManager) removeLater(path string, delayMs int64) {
+	m.janitor.after(msDuration(delayMs), func() {
+		if err := m.cfg.FS.RemoveAll(path); err != nil {
+			m.logger.Warn("could not remove a deleted partition", "path", path, "err", err)
+		}
+	})
+}
+
+// Checkpoint writes the recovery points, log start offsets and high watermarks of all directories.
+func (m *LogManager) Checkpoint() error {
+	var errs []error
+	for _, d := range m.dirs {
+		if d.offline() == nil {
+			errs = append(errs, d.checkpoint(false))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// RunRetention deletes what the topics' retention settings no longer keep.
+func (m *LogManager) RunRetention() error {
+	var errs []error
+	for _, l := range m.Logs() {
+		if l.dir.offline() != nil {
+			continue
+		}
+		if err := l.applyRetention(); err != nil && !errors.Is(err, ErrLogClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (m *LogManager) expireProducers() {
+	before := m.cfg.Clock.Now().Add(-m.cfg.ProducerIDExpiration).UnixMilli()
+	for _, l := range m.Logs() {
+		if l.loaded.Load() {
+			l.expireProducers(before)
+		}
+	}
+}
+
+func (m *LogManager) logCheckpointError(err error) {
+	if err != nil {
+		m.logger.Error("background work of the logs failed", "err", err)
+	}
+}
+
+// Close syncs and closes all logs so that the next start needs no recovery, and gives the directories back.
+// Appends get ErrLogClosed from its beginning on. A directory that cannot be closed cleanly is recovered at
+// the next start. Call it once.
+func (m *LogManager) Close() error {
+	m.createMu.Lock()
+	m.closed = true
+	m.createMu.Unlock()
+	m.janitor.stop()
+	var errs []error
+	for _, d := range m.dirs {
+		if d.offline() == nil {
+			errs = append(errs, d.close())
+		}
+		<-d.committer.done
+	}
+	for _, l := range m.Logs() {
+		l.fail(fmt.Errorf("%w: %s", ErrLogClosed, l.tp))
+		for _, s := range l.segmentList() {
+			s.abandon()
+		}
+	}
+	m.unlock()
+	return errors.Join(errs...)
+}
+
+// close writes out one directory.
+func (d *logDir) close() error {
+	for _, l := range d.logs() {
+		l.appendMu.Lock()
+		l.closed = true
+		l.appendMu.Unlock()
+		if l.loaded.Load() {
+			d.committer.request(l)
+		}
+	}
+	d.committer.stop()
+	if err := d.offline(); err != nil {
+		return err
+	}
+	if err := d.checkpoint(true); err != nil {
+		return err
+	}
+	path := filepath.Join(d.path, cleanShutdownFile)
+	return vfs.ReplaceFileDurably(d.m.cfg.FS, d.path, path, []byte(`{"version":0,"brokerEpoch":-1}`))
+}
+
+// unlock gives the directories back.
+func (m *LogManager) unlock() {
+	for _, d := range m.dirs {
+		if d.lock != nil {
+			_ = d.lock.Close() // the lock goes with the descriptor, whatever close says
+			d.lock = nil
+		}
+	}
+}
