@@ -16,7 +16,7 @@ import (
 const MaxFrameBytes = 256 << 20
 
 // DefaultTimeout is how long one read or write may take before the connection fails.
-const DefaultTimeout = 60 * time.Second
+const DefaultTimeout = 45 * time.Second
 
 // ErrCorrelation is returned when a response does not carry the correlation id of the request it
 // is expected to answer: the broker answered out of order or lost a response.
