@@ -48,7 +48,7 @@
 // Everything may be called from any goroutine. A shard has one mutex for its
 // state and a second, inner one for its waiting answers. Storage.Append and
 // Timer.After are called under the first; answers run under neither. Lock
-// order: shard.mu, then Runtime.mu or answers.mu, never both of those. There is no goroutine per
+// order: shard.mu, then Runtime.mu, then answers.mu. There is no goroutine per
 // shard: events run on the caller's goroutine, timers on the Wheel's, loads on
 // at most Config.Loaders goroutines that end when nothing is left to load.
 package coordinator

@@ -76,15 +76,6 @@ type Found struct {
 	Endpoint Endpoint
 }
 
-// Message is the text Kafka sends beside Code, nil for NONE.
-func (f *Found) Message() *string {
-	if f.Code == protocol.None {
-		return nil
-	}
-	text := f.Code.Message()
-	return &text
-}
-
 // noEndpoint is what Kafka answers beside an error.
 var noEndpoint = Endpoint{NodeID: -1, Port: -1}
 

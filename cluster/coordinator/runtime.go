@@ -94,7 +94,7 @@ func (r *Runtime) Load(partition, leaderEpoch int32) {
 	if r.closed {
 		return
 	}
-	if sh := r.shards[partition]; sh != nil && sh.getStatus() != statusFailed {
+	if sh := r.shards[partition]; sh != nil && !sh.broken() {
 		sh.epoch.Store(max(leaderEpoch, sh.epoch.Load()))
 		return
 	}

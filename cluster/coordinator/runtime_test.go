@@ -199,6 +199,22 @@ func TestLostLogEndsTheShard(t *testing.T) {
 	}
 }
 
+// TestLoadOfABrokenShard has leadership come back before the failure is dealt
+// with: the shard must not be taken for a healthy one.
+func TestLoadOfABrokenShard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, nil)
+		f.load(1)
+		f.storage.Hold()
+		f.write("a")
+		f.storage.Lose(&protocol.Error{Code: protocol.NotLeaderOrFollower})
+		f.load(2)
+		f.read()
+		f.want("a NOT_COORDINATOR", `read "" NONE`)
+		f.runtime.Close()
+	})
+}
+
 func TestSlowWriteTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, nil)

@@ -134,6 +134,11 @@ func (sh *shard) activate(s State) bool {
 	return true
 }
 
+// broken reports whether the shard has failed, or is about to be closed for it.
+func (sh *shard) broken() bool {
+	return sh.getStatus() == statusFailed || sh.answers.failure() != protocol.None
+}
+
 // getStatus may be read without the lock; it may be stale then.
 func (sh *shard) getStatus() status { return status(sh.status.Load()) }
 

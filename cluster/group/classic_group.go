@@ -1,7 +1,6 @@
 package group
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"time"
@@ -76,11 +75,6 @@ func (g *classicGroup) transition(to state, nowMs int64) {
 		panic(fmt.Sprintf("group %q: transition from %v to %v", g.id, g.state, to))
 	}
 	g.previous, g.state, g.stateSinceMs = g.state, to, nowMs
-}
-
-// isSimple reports whether the group only stores offsets.
-func (g *classicGroup) isSimple() bool {
-	return g.protocolType == "" && g.state == stateEmpty && len(g.pending) == 0
 }
 
 // add makes m a member. Its protocols must be supported by the group.
@@ -323,72 +317,6 @@ func (g *classicGroup) memberMetadata() []kmsg.JoinGroupResponseMember {
 			InstanceID:       m.instanceID,
 			ProtocolMetadata: m.metadata(g.protocol),
 		})
-	}
-	return out
-}
-
-// member is one member of a classic group.
-type member struct {
-	id                 string
-	instanceID         *string // static members (KIP-345)
-	clientID           string
-	clientHost         string
-	rebalanceTimeoutMs int32
-	sessionTimeoutMs   int32
-	protocolType       string
-	protocols          []memberProtocol // in order of preference
-	assignment         []byte
-	// isNew until its first generation is complete: such a member may expire
-	// even while it waits, for nobody would notice that its client is gone.
-	isNew   bool
-	join    joinReply // parked JoinGroup
-	sync    syncReply // parked SyncGroup
-	session session
-}
-
-// memberProtocol is one protocol a member offers.
-type memberProtocol struct {
-	name     string
-	metadata []byte
-}
-
-type (
-	joinReply func(*kmsg.JoinGroupResponse)
-	syncReply func(*kmsg.SyncGroupResponse)
-)
-
-// metadata is what the member says for the named protocol, nil if nothing.
-func (m *member) metadata(protocol string) []byte {
-	for i := range m.protocols {
-		if m.protocols[i].name == protocol {
-			return m.protocols[i].metadata
-		}
-	}
-	return nil
-}
-
-// offers reports whether the request lists exactly the member's protocols.
-func (m *member) offers(protocols []kmsg.JoinGroupRequestProtocol) bool {
-	return slices.EqualFunc(m.protocols, protocols, func(a memberProtocol, b kmsg.JoinGroupRequestProtocol) bool {
-		return a.name == b.Name && bytes.Equal(a.metadata, b.Metadata)
-	})
-}
-
-// alive reports whether the member's session may run out unnoticed: it waits
-// for the coordinator, not the reverse.
-func (m *member) alive() bool {
-	return !m.isNew && (m.join != nil || m.sync != nil)
-}
-
-// copyProtocols detaches a request's protocols from its body. A name listed
-// twice counts once, as in Kafka's collection.
-func copyProtocols(in []kmsg.JoinGroupRequestProtocol) []memberProtocol {
-	out := make([]memberProtocol, 0, len(in))
-	for i := range in {
-		if slices.ContainsFunc(out, func(p memberProtocol) bool { return p.name == in[i].Name }) {
-			continue
-		}
-		out = append(out, memberProtocol{name: cloneString(in[i].Name), metadata: bytes.Clone(in[i].Metadata)})
 	}
 	return out
 }

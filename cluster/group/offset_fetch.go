@@ -101,6 +101,94 @@ func failedPartition(p int32, code protocol.ErrorCode) kmsg.OffsetFetchResponseG
 	}
 }
 
+// fetchTopics finds the names of the topics a group's OffsetFetch asks for;
+// nil when it asks for all.
+func (c *Coordinator) fetchTopics(version int16, g *kmsg.OffsetFetchRequestGroup) []fetchTopic {
+	if g.Topics == nil {
+		return nil
+	}
+	out := make([]fetchTopic, 0, len(g.Topics))
+	for i := range g.Topics {
+		t := &g.Topics[i]
+		info, code := c.resolve(version >= fetchTopicIDs, t.Topic, t.TopicID)
+		ft := fetchTopic{name: t.Topic, id: info.ID, partitions: t.Partitions}
+		if version >= fetchTopicIDs { // by name, a topic need not exist
+			ft.name, ft.id, ft.code = info.Name, t.TopicID, code
+		}
+		out = append(out, ft)
+	}
+	return out
+}
+
+// singleGroup turns an OffsetFetch before v8 into the form of the later ones.
+func singleGroup(req *kmsg.OffsetFetchRequest) kmsg.OffsetFetchRequestGroup {
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group = req.Group
+	if req.Topics == nil && req.Version >= fetchTopLevelError {
+		return g
+	}
+	g.Topics = make([]kmsg.OffsetFetchRequestGroupTopic, 0, len(req.Topics))
+	for i := range req.Topics {
+		g.Topics = append(g.Topics, kmsg.OffsetFetchRequestGroupTopic{
+			Topic: req.Topics[i].Topic, Partitions: req.Topics[i].Partitions,
+		})
+	}
+	return g
+}
+
+// failFetch answers a group with code: as a whole, or before v2, where there is
+// no place for that, per partition.
+func failFetch(version int16, result *kmsg.OffsetFetchResponseGroup, g *kmsg.OffsetFetchRequestGroup, code protocol.ErrorCode) {
+	code = fetchError(code)
+	if version >= fetchTopLevelError {
+		result.ErrorCode = int16(code)
+		return
+	}
+	for i := range g.Topics {
+		rt := kmsg.OffsetFetchResponseGroupTopic{Topic: g.Topics[i].Topic}
+		for _, p := range g.Topics[i].Partitions {
+			rt.Partitions = append(rt.Partitions, failedPartition(p, code))
+		}
+		result.Topics = append(result.Topics, rt)
+	}
+}
+
+// dropUnnamed leaves out, from v10 on, topics of a fetch of all that have no id:
+// there is no way to name them.
+func dropUnnamed(version int16, topics []kmsg.OffsetFetchResponseGroupTopic) []kmsg.OffsetFetchResponseGroupTopic {
+	if version < fetchTopicIDs {
+		return topics
+	}
+	var zero [16]byte
+	out := topics[:0]
+	for i := range topics {
+		if topics[i].TopicID != zero {
+			out = append(out, topics[i])
+		}
+	}
+	return out
+}
+
+// fetchResponse puts the groups' results where the version has its place.
+func fetchResponse(version int16, results []kmsg.OffsetFetchResponseGroup) *kmsg.OffsetFetchResponse {
+	resp := kmsg.NewPtrOffsetFetchResponse()
+	if version >= fetchBatch {
+		resp.Groups = results
+		return resp
+	}
+	result := &results[0]
+	resp.ErrorCode = result.ErrorCode
+	resp.Topics = make([]kmsg.OffsetFetchResponseTopic, 0, len(result.Topics))
+	for i := range result.Topics {
+		t := kmsg.OffsetFetchResponseTopic{Topic: result.Topics[i].Topic}
+		for _, p := range result.Topics[i].Partitions {
+			t.Partitions = append(t.Partitions, kmsg.OffsetFetchResponseTopicPartition(p))
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}
+
 // fetchError maps the code of an OffsetFetch that could not run: consumers
 // before Kafka 3.9 retry NOT_COORDINATOR only.
 func fetchError(code protocol.ErrorCode) protocol.ErrorCode {

@@ -166,7 +166,7 @@ func (s *shard) extendSession(ev *coordinator.Event, g *classicGroup, m *member)
 
 func (s *shard) extendSessionBy(ev *coordinator.Event, g *classicGroup, m *member, timeout time.Duration) {
 	m.session.extend(ev, timeout, func(ev *coordinator.Event) {
-		if s.isCurrent(g) && g.members[m.id] == m && !m.alive() {
+		if s.isCurrent(g) && g.members[m.id] == m && !m.awaitsCoordinator() {
 			s.sessionExpired(ev, g, m)
 		}
 	})

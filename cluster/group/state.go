@@ -23,7 +23,6 @@ const (
 	stateCompletingRebalance
 	stateStable
 	stateDead
-	stateCount int = iota
 )
 
 // String gives the name that ListGroups and DescribeGroups show.

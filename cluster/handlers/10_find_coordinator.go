@@ -35,20 +35,25 @@ func handle10FindCoordinator(b *Broker, r *Request) {
 	})
 }
 
-// foundCoordinators lays out the answer; before v4 it has one coordinator.
+// foundCoordinators lays out the answer; before v4 it has one coordinator. The
+// messages of a success are what Kafka sends: its name before v4, then none.
 func foundCoordinators(version int16, found []coordinator.Found) *kmsg.FindCoordinatorResponse {
 	resp := kmsg.NewPtrFindCoordinatorResponse()
 	if version < 4 {
 		f := &found[0]
-		resp.ErrorCode = int16(f.Code)
-		resp.ErrorMessage = f.Message()
+		message := f.Code.String()
+		if f.Code != protocol.None {
+			message = f.Code.Message()
+		}
+		resp.ErrorCode, resp.ErrorMessage = int16(f.Code), &message
 		resp.NodeID, resp.Host, resp.Port = f.Endpoint.NodeID, f.Endpoint.Host, f.Endpoint.Port
 		return resp
 	}
 	for i := range found {
 		f := &found[i]
+		message := f.Code.Message()
 		c := kmsg.NewFindCoordinatorResponseCoordinator()
-		c.Key, c.ErrorCode, c.ErrorMessage = f.Key, int16(f.Code), f.Message()
+		c.Key, c.ErrorCode, c.ErrorMessage = f.Key, int16(f.Code), &message
 		c.NodeID, c.Host, c.Port = f.Endpoint.NodeID, f.Endpoint.Host, f.Endpoint.Port
 		resp.Coordinators = append(resp.Coordinators, c)
 	}
