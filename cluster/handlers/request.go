@@ -56,7 +56,9 @@ type Client struct {
 // loop of its connection until Async; from then on by whoever will answer it.
 type Request struct {
 	protocol.RequestHeader
-	Body []byte // after the header; valid until the request is answered
+	// Body is what follows the header. It is valid until the request is
+	// answered; until the handler returns where the table says Transient.
+	Body []byte
 	// Client is shared by all requests of the connection.
 	Client *Client
 
@@ -91,7 +93,7 @@ func (r *Request) ClientIDString() string {
 // Body.
 func (r *Request) Decode(msg kmsg.Request) bool {
 	msg.SetVersion(r.Version)
-	if err := protocol.Decode(msg, r.Body); err != nil {
+	if err := protocol.DecodeAliased(msg, r.Body); err != nil {
 		r.Close(err)
 		return false
 	}
@@ -103,7 +105,8 @@ func (r *Request) Decode(msg kmsg.Request) bool {
 func (r *Request) Async() { r.async = true }
 
 // OnCancel sets f to be called, on the loop, if the connection closes before
-// the answer. Set it on the loop, once.
+// the answer; f may then end the request with NoResponse. Set it on the loop,
+// once. Only a request that holds its connection (not Pipelined) is told.
 func (r *Request) OnCancel(f func()) { r.cancel = f }
 
 // Cancel tells the request that its connection has closed. Loop only; the

@@ -22,6 +22,10 @@ type API struct {
 	// Pipelined lets the connection's next request start when Handle has
 	// returned, before this one is answered.
 	Pipelined bool
+	// Transient handlers keep nothing of Body beyond their return, even when
+	// they answer later, so that the frame need not be copied out of its
+	// receive buffer.
+	Transient bool
 	// Estimate is the memory, in bytes, that handling a frame of the given
 	// size is expected to take beside the frame itself.
 	Estimate func(frameBytes int) int
@@ -31,11 +35,28 @@ type API struct {
 // table lists the served APIs. ApiVersions is answered from it, so what is
 // advertised is what is served.
 var table = []API{
-	{Key: 0, Min: 3, Max: 13, Mode: OnLoop, Pipelined: true, Estimate: small, Handle: handle00Produce},
-	{Key: 1, Min: 4, Max: 18, Mode: OnLoop, Estimate: decoded, Handle: handle01Fetch},
+	{Key: 0, Min: 3, Max: 13, Mode: OnLoop, Pipelined: true, Transient: true, Estimate: small, Handle: handle00Produce},
+	{Key: 1, Min: 4, Max: 18, Mode: OnLoop, Transient: true, Estimate: decoded, Handle: handle01Fetch},
 	{Key: 2, Min: 1, Max: 11, Mode: OnWorker, Estimate: decoded, Handle: handle02ListOffsets},
+	{Key: 3, Min: 0, Max: 13, Mode: OnLoop, Estimate: decoded, Handle: handle03Metadata},
+	{Key: 8, Min: 2, Max: 10, Mode: OnLoop, Estimate: decoded, Handle: handle08OffsetCommit},
+	{Key: 9, Min: 1, Max: 10, Mode: OnLoop, Estimate: decoded, Handle: handle09OffsetFetch},
+	{Key: 10, Min: 0, Max: 6, Mode: OnLoop, Estimate: decoded, Handle: handle10FindCoordinator},
+	{Key: 11, Min: 0, Max: 9, Mode: OnLoop, Estimate: decoded, Handle: handle11JoinGroup},
+	{Key: 12, Min: 0, Max: 4, Mode: OnLoop, Estimate: small, Handle: handle12Heartbeat},
+	{Key: 13, Min: 0, Max: 5, Mode: OnLoop, Estimate: decoded, Handle: handle13LeaveGroup},
+	{Key: 14, Min: 0, Max: 5, Mode: OnLoop, Estimate: decoded, Handle: handle14SyncGroup},
+	{Key: 15, Min: 0, Max: 6, Mode: OnLoop, Estimate: decoded, Handle: handle15DescribeGroups},
+	{Key: 16, Min: 0, Max: 5, Mode: OnLoop, Estimate: decoded, Handle: handle16ListGroups},
 	{Key: 18, Min: 0, Max: 5, Mode: OnLoop, Estimate: small, Handle: handle18APIVersions},
+	{Key: 19, Min: 2, Max: 7, Mode: OnWorker, Estimate: decoded, Handle: handle19CreateTopics},
+	{Key: 20, Min: 1, Max: 6, Mode: OnWorker, Estimate: decoded, Handle: handle20DeleteTopics},
+	{Key: 22, Min: 0, Max: 5, Mode: OnWorker, Estimate: small, Handle: handle22InitProducerID},
 	{Key: 23, Min: 2, Max: 4, Mode: OnLoop, Estimate: decoded, Handle: handle23OffsetForLeaderEpoch},
+	{Key: 32, Min: 1, Max: 4, Mode: OnWorker, Estimate: decoded, Handle: handle32DescribeConfigs},
+	{Key: 37, Min: 0, Max: 3, Mode: OnWorker, Estimate: decoded, Handle: handle37CreatePartitions},
+	{Key: 60, Min: 0, Max: 2, Mode: OnLoop, Estimate: decoded, Handle: handle60DescribeCluster},
+	{Key: 75, Min: 0, Max: 0, Mode: OnLoop, Estimate: decoded, Handle: handle75DescribeTopicPartitions},
 }
 
 // small estimates requests whose decoded form is views on the frame.

@@ -1,0 +1,207 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"kserver/cluster/handlers"
+	"kserver/engine"
+	"kserver/netio"
+	"kserver/protocol"
+)
+
+// front implements netio.Handler: it parses request headers and runs the
+// table's handlers. One front serves all loops; what it keeps per connection
+// is in conn, which belongs to the connection's loop.
+type front struct {
+	broker  *handlers.Broker
+	workers *workers
+	logger  *slog.Logger
+	limit   logLimit
+}
+
+// conn is the front's part of a connection.
+type conn struct {
+	client handlers.Client
+	header protocol.RequestHeader // of the last request
+	// waiting is the request that holds the connection, nil when none does.
+	waiting *exchange
+}
+
+// Opened implements netio.Handler.
+func (f *front) Opened(c *netio.Conn) {
+	addr := c.RemoteAddr()
+	c.Attachment = &conn{client: handlers.Client{Addr: addr, Host: "/" + addr.Addr().Unmap().String(), Listener: c.Listener()}}
+}
+
+// Closed implements netio.Handler.
+func (f *front) Closed(c *netio.Conn, err error) {
+	if k := c.Attachment.(*conn); k.waiting != nil {
+		k.waiting.req.Cancel()
+	}
+	if err != nil {
+		f.logger.Debug("connection closed", "peer", c.RemoteAddr(), "err", err)
+	}
+}
+
+// exchange is one request and the way back for its answer. It implements
+// handlers.Responder.
+type exchange struct {
+	f    *front
+	nr   *netio.Request // netio's until done
+	loop *netio.Loop
+	conn *conn
+	req  *handlers.Request
+	held bool
+	done bool
+}
+
+var (
+	errShortFrame = errors.New("frame is shorter than a request header")
+	errUnserved   = errors.New("API key or version is not served")
+	errHandlerBug = errors.New("internal error")
+)
+
+// Request implements netio.Handler.
+func (f *front) Request(nr *netio.Request) {
+	c := nr.Conn()
+	k := c.Attachment.(*conn)
+	x := &exchange{f: f, nr: nr, loop: c.Loop(), conn: k}
+	frame := nr.Frame()
+	if len(frame) < 2 {
+		x.Close(errShortFrame)
+		return
+	}
+	api := handlers.Lookup(int16(binary.BigEndian.Uint16(frame)))
+	if api == nil {
+		x.Close(fmt.Errorf("%w: key %d", errUnserved, int16(binary.BigEndian.Uint16(frame))))
+		return
+	}
+	if !api.Transient {
+		frame = nr.Keep()
+	}
+	body, err := k.header.Parse(frame)
+	h := k.header
+	served := api.Serves(h.Version) || h.Key == protocol.KeyApiVersions
+	switch {
+	case served && errors.Is(err, protocol.ErrUnknownAPI): // ApiVersions newer than we know
+	case err != nil:
+		x.Close(err)
+		return
+	case !served:
+		x.Close(fmt.Errorf("%w: key %d version %d", errUnserved, h.Key, h.Version))
+		return
+	}
+	if !api.Pipelined {
+		nr.Hold()
+		x.held, k.waiting = true, x
+	}
+	x.req = handlers.NewRequest(h, body, &k.client, x, f.logger)
+	if api.Mode == handlers.OnWorker {
+		x.req.Async()
+		f.workers.Do(func() { x.run(api) })
+		return
+	}
+	x.run(api)
+}
+
+// run calls the handler. A panic is a bug of ours: it is logged with its
+// request and costs the connection, not the process.
+func (x *exchange) run(api *handlers.API) {
+	defer x.recover()
+	api.Handle(x.f.broker, x.req)
+}
+
+func (x *exchange) recover() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	x.f.logger.Error("handler panicked", "peer", x.conn.client.Addr, "api_key", x.req.Key, "api_version", x.req.Version,
+		"panic", v, "stack", string(debug.Stack()))
+	x.req.Close(errHandlerBug)
+}
+
+// Post implements handlers.Responder.
+func (x *exchange) Post(f func()) {
+	x.loop.Post(func() {
+		defer x.recover()
+		f()
+	})
+}
+
+// After implements handlers.Responder.
+func (x *exchange) After(d time.Duration, f func()) handlers.Timer {
+	return timer{x.loop.After(d, func() {
+		defer x.recover()
+		f()
+	})}
+}
+
+type timer struct{ t *netio.Timer }
+
+func (t timer) Stop() { t.t.Stop() }
+
+// Write implements handlers.Responder.
+func (x *exchange) Write(p []byte) {
+	if !x.done {
+		x.nr.Response().Write(p)
+	}
+}
+
+// File implements handlers.Responder.
+func (x *exchange) File(r *engine.Range) {
+	if x.done {
+		r.Release()
+		return
+	}
+	x.nr.Response().File(r, r.Offset(), r.Len())
+}
+
+// Send implements handlers.Responder.
+func (x *exchange) Send() {
+	if x.end() {
+		x.nr.Respond()
+	}
+}
+
+// NoResponse implements handlers.Responder.
+func (x *exchange) NoResponse() {
+	if x.end() {
+		x.nr.NoResponse()
+	}
+}
+
+// Close implements handlers.Responder: it ends the request and, with it, the
+// connection.
+func (x *exchange) Close(err error) {
+	if !x.end() {
+		return
+	}
+	if n, ok := x.f.limit.Allow(time.Now()); ok {
+		args := []any{"peer", x.conn.client.Addr, "err", err, "dropped_lines", n}
+		if x.req != nil {
+			args = append(args, "api_key", x.req.Key, "api_version", x.req.Version)
+		}
+		x.f.logger.Warn("closing connection", args...)
+	}
+	c := x.nr.Conn()
+	x.nr.NoResponse()
+	c.Close(err)
+}
+
+// end marks the request as answered and reports whether it was not before.
+func (x *exchange) end() bool {
+	if x.done {
+		return false
+	}
+	x.done = true
+	if x.held && x.conn.waiting == x {
+		x.conn.waiting = nil
+	}
+	return true
+}

@@ -1,0 +1,257 @@
+package handlers
+
+import (
+	"errors"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"kserver/cluster/purgatory"
+	"kserver/cluster/replica"
+	"kserver/engine"
+	"kserver/protocol"
+	"kserver/protocol/recordbatch"
+)
+
+// Produce (key 0), versions 3-13 (0-2 are advertised, as Kafka does, and refused).
+//
+// Every partition's batch is appended in request order before the handler
+// returns, so that the connection's next request finds it in the log. The
+// answer waits, as a delayedProduce, until every appended partition is
+// acknowledged: acks=1 and acks=all both mean on stable storage here, and
+// acks=all in every in-sync replica. acks=0 has no answer; an error then
+// closes the connection, so that the client looks for metadata again.
+//
+// v8 record errors (KIP-467) · v9 flexible · v10 leader hints (KIP-951) · v13
+// topic ids (KIP-516). Transactions are not served: a transactional batch is
+// answered as one whose partition was never added to a transaction.
+
+// adminClientID may write to internal topics, as in Kafka.
+const adminClientID = "__admin_client"
+
+// delayedProduce is one produce request from its appends to its answer.
+type delayedProduce struct {
+	r       *Request
+	resp    *kmsg.ProduceResponse
+	waits   []producePart // by token
+	delayed purgatory.Delayed
+	pending atomic.Int32
+	timer   Timer
+}
+
+// producePart is one partition that waits for its acknowledgement.
+type producePart struct {
+	part *kmsg.ProduceResponseTopicPartition
+	// err is written before state becomes partDone and read after.
+	err   error
+	state atomic.Uint32
+}
+
+const (
+	partWaiting = iota
+	partDone
+)
+
+func handle00Produce(b *Broker, r *Request) {
+	var req kmsg.ProduceRequest
+	if !r.Decode(&req) {
+		return
+	}
+	resp := kmsg.NewPtrProduceResponse()
+	resp.SetVersion(r.Version)
+	d := &delayedProduce{r: r, resp: resp}
+	waits := d.append(b, &req)
+	switch {
+	case req.Acks == 0:
+		if err := firstProduceError(resp); err != nil {
+			r.Close(err)
+			return
+		}
+		r.NoResponse()
+	case len(waits) == 0:
+		r.Reply(resp)
+	default:
+		d.wait(waits, time.Duration(req.TimeoutMillis)*time.Millisecond)
+	}
+}
+
+// appended is a partition whose acknowledgement is awaited.
+type appended struct {
+	partition *replica.Partition
+	topic     int // where its entry is in the response
+	index     int
+	offset    int64 // the high watermark that acknowledges it
+}
+
+// append makes every partition's append and fills the response with what is
+// known already. It returns the partitions whose acknowledgement is awaited.
+func (d *delayedProduce) append(b *Broker, req *kmsg.ProduceRequest) (waits []appended) {
+	var leaders []int32
+	for i := range req.Topics {
+		rt := &req.Topics[i]
+		out := kmsg.NewProduceResponseTopic()
+		out.TopicID = rt.TopicID
+		topic, terr := d.topic(b, rt)
+		if topic != nil {
+			out.Topic = topic.Name
+		} else {
+			out.Topic = strings.Clone(rt.Topic) // the answer may outlive the frame
+		}
+		for j := range rt.Partitions {
+			rp := &rt.Partitions[j]
+			part := kmsg.NewProduceResponseTopicPartition()
+			part.Partition, part.BaseOffset, part.LogStartOffset, part.LogAppendTime = rp.Partition, -1, -1, -1
+			var p *replica.Partition
+			err := terr
+			if err == nil {
+				p, err = topic.Partition(rp.Partition)
+			}
+			switch info, aerr := appendBatch(p, err, req, rp.Records); {
+			case aerr != nil:
+				leaders = failPartition(&part, p, aerr, req.Version, leaders)
+			default:
+				part.BaseOffset, part.LogStartOffset, part.LogAppendTime = info.FirstOffset, info.LogStartOffset, info.LogAppendTime
+				if req.Acks != 0 {
+					waits = append(waits, appended{p, i, j, info.LastOffset + 1})
+				}
+			}
+			out.Partitions = append(out.Partitions, part)
+		}
+		d.resp.Topics = append(d.resp.Topics, out)
+	}
+	for _, n := range endpoints(b, d.r.Client.Listener, leaders) {
+		e := kmsg.NewProduceResponseBroker()
+		e.NodeID, e.Host, e.Port, e.Rack = n.NodeID, n.Host, n.Port, n.Rack
+		d.resp.Brokers = append(d.resp.Brokers, e)
+	}
+	return waits
+}
+
+// topic finds a topic of the request and refuses the internal ones.
+func (d *delayedProduce) topic(b *Broker, rt *kmsg.ProduceRequestTopic) (*replica.Topic, *protocol.Error) {
+	t, err := b.topic(d.r.Version >= 13, rt.Topic, rt.TopicID)
+	if err == nil && t.Internal && d.r.ClientIDString() != adminClientID {
+		return nil, errInternalTopic
+	}
+	return t, err
+}
+
+var (
+	errInternalTopic = protocol.Errorf(protocol.InvalidTopicException, "Cannot append to an internal topic.")
+	errRequiredAcks  = protocol.Errorf(protocol.InvalidRequiredAcks, "The value of acks must be -1, 0 or 1.")
+	// What Kafka answers when a transactional batch reaches a partition that
+	// was not added to the transaction (KIP-890), by version.
+	errNotInTransaction   = protocol.Errorf(protocol.TransactionAbortable, "The partition was not added to the transaction.")
+	errNotInTransactionV0 = protocol.Errorf(protocol.InvalidTxnState, "The partition was not added to the transaction.")
+)
+
+// appendBatch appends one partition's records; perr is why there is no p.
+func appendBatch(p *replica.Partition, perr *protocol.Error, req *kmsg.ProduceRequest, records []byte) (engine.AppendInfo, error) {
+	switch {
+	case req.Acks < -1 || req.Acks > 1:
+		return engine.AppendInfo{}, errRequiredAcks
+	case perr != nil:
+		return engine.AppendInfo{}, perr
+	case req.TransactionID != nil && req.Version >= 11:
+		return engine.AppendInfo{}, errNotInTransaction
+	case req.TransactionID != nil:
+		return engine.AppendInfo{}, errNotInTransactionV0
+	}
+	return p.Append(records, engine.AppendOptions{Origin: engine.OriginClient, ProduceVersion: req.Version})
+}
+
+// failPartition fills a partition's answer from err and adds to leaders the
+// node a hint names.
+func failPartition(part *kmsg.ProduceResponseTopicPartition, p *replica.Partition, err error, version int16, leaders []int32) []int32 {
+	part.BaseOffset, part.LogAppendTime = -1, -1
+	e := replica.KafkaError(err)
+	part.ErrorCode = int16(e.Code)
+	part.ErrorMessage = kmsg.StringPtr(e.Text())
+	var invalid *recordbatch.InvalidError
+	if errors.As(err, &invalid) {
+		for _, re := range invalid.Records {
+			r := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+			r.RelativeOffset, r.ErrorMessage = int32(re.Index), kmsg.StringPtr(re.Message)
+			part.ErrorRecords = append(part.ErrorRecords, r)
+		}
+	}
+	if e.Code == protocol.NotLeaderOrFollower && version >= 10 {
+		var hint *protocol.LeaderIDAndEpoch
+		if hint, leaders = leaderHint(p, leaders); hint != nil {
+			part.CurrentLeader.LeaderID, part.CurrentLeader.LeaderEpoch = hint.LeaderID, hint.LeaderEpoch
+		}
+	}
+	return leaders
+}
+
+// firstProduceError is the first partition's error, nil when all succeeded.
+func firstProduceError(resp *kmsg.ProduceResponse) error {
+	for i := range resp.Topics {
+		for j := range resp.Topics[i].Partitions {
+			if c := resp.Topics[i].Partitions[j].ErrorCode; c != 0 {
+				return protocol.Errorf(protocol.ErrorCode(c), "produce with acks=0 to %s-%d failed", resp.Topics[i].Topic, resp.Topics[i].Partitions[j].Partition)
+			}
+		}
+	}
+	return nil
+}
+
+// wait parks the request until its partitions are acknowledged or the timeout
+// has passed. The client's connection may close meanwhile: the appends stand.
+func (d *delayedProduce) wait(waits []appended, timeout time.Duration) {
+	d.r.Async()
+	d.waits = make([]producePart, len(waits))
+	// One more than the parts, so that nothing completes while they register.
+	d.pending.Store(int32(len(waits)) + 1)
+	for i, w := range waits {
+		d.waits[i].part = &d.resp.Topics[w.topic].Partitions[w.index]
+		if already, err := w.partition.WaitAppended(w.offset, d, int32(i)); already || err != nil {
+			d.Reached(int32(i), err)
+		}
+	}
+	d.timer = d.r.After(timeout, d.expire)
+	d.reached()
+}
+
+// Reached implements purgatory.Reached. Any goroutine.
+func (d *delayedProduce) Reached(token int32, err error) {
+	w := &d.waits[token]
+	w.err = err
+	w.state.Store(partDone)
+	d.reached()
+}
+
+// reached counts down; the last one answers.
+func (d *delayedProduce) reached() {
+	if d.pending.Add(-1) == 0 && d.delayed.Complete() {
+		d.r.Post(d.reply)
+	}
+}
+
+// expire answers what is not acknowledged by the deadline with a timeout: its
+// records are in the log and may yet be acknowledged.
+func (d *delayedProduce) expire() {
+	if d.delayed.Complete() {
+		d.reply()
+	}
+}
+
+// reply runs on the loop, by whoever won delayed.Complete.
+func (d *delayedProduce) reply() {
+	d.timer.Stop()
+	for i := range d.waits {
+		w := &d.waits[i]
+		switch {
+		case w.state.Load() != partDone:
+			failPartition(w.part, nil, errProduceTimeout, d.r.Version, nil)
+		case w.err != nil:
+			failPartition(w.part, nil, w.err, d.r.Version, nil)
+		}
+	}
+	d.r.async = false
+	d.r.Reply(d.resp)
+}
+
+var errProduceTimeout = protocol.Errorf(protocol.RequestTimedOut, "The records were not acknowledged within the request's timeout.")

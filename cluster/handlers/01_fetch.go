@@ -1,0 +1,295 @@
+package handlers
+
+import (
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"kserver/cluster/purgatory"
+	"kserver/cluster/replica"
+	"kserver/protocol"
+)
+
+// Fetch (key 1), versions 4-18.
+//
+// The answer is a list of headers and file ranges: no record byte is read
+// here. Partitions are read in request, or session, order within the request's
+// and the partitions' byte limits; the first that has data gives at least one
+// whole batch (KIP-74). A fetch that finds fewer than min_bytes waits, as a
+// delayedFetch, for its partitions to signal, and then reads again.
+//
+// v7 fetch sessions (KIP-227) · v9 leader epochs (KIP-320) · v12 flexible,
+// truncation detection by last_fetched_epoch · v13 topic ids (KIP-516) · v16
+// node endpoints (KIP-951). Follower fetches (replica_id >= 0) are refused
+// until there are followers.
+
+// delayedFetch is one fetch from its first read to its answer. All fields but
+// delayed and the two watched ones belong to the loop of the request.
+type delayedFetch struct {
+	b   *Broker
+	r   *Request
+	ctx *replica.FetchContext
+
+	minBytes, maxBytes int64
+	maxWait            time.Duration
+	parts              []*replica.Partition // by index of ctx.Partitions; nil when not found
+	errs               []*protocol.Error    // why a part is nil
+	results            []replica.FetchResult
+	bytes              int64 // of the last read
+	failed             bool  // it has an error or a diverging epoch, which is told at once
+
+	delayed purgatory.Delayed
+	timer   Timer
+	watched bool
+	waiting waitingBytes
+}
+
+func handle01Fetch(b *Broker, r *Request) {
+	var req kmsg.FetchRequest
+	if !r.Decode(&req) {
+		return
+	}
+	head := fetchHead(&req)
+	ctx, err := b.Sessions.Begin(&head)
+	if err == nil && replicaID(&req) >= 0 {
+		err = protocol.Errorf(protocol.NotLeaderOrFollower, "this broker has no followers")
+	}
+	if err != nil {
+		replyFetchError(r, err, 0)
+		return
+	}
+	f := &delayedFetch{b: b, r: r, ctx: ctx, maxWait: time.Duration(req.MaxWaitMillis) * time.Millisecond}
+	f.maxBytes = min(int64(req.MaxBytes), int64(b.FetchMaxBytes))
+	f.minBytes = min(int64(req.MinBytes), f.maxBytes)
+	f.resolve()
+	if f.read(true) {
+		f.answerOrWait()
+		return
+	}
+	r.Async()
+	b.Workers(func() {
+		f.read(false)
+		r.Post(f.answerOrWait)
+	})
+}
+
+// answerOrWait follows the first read. Loop only.
+func (f *delayedFetch) answerOrWait() {
+	if f.maxWait <= 0 || len(f.parts) == 0 || f.bytes >= f.minBytes || f.failed {
+		f.reply()
+		return
+	}
+	f.release()
+	f.wait()
+}
+
+// replicaID is the broker id of a follower, -1 of a consumer.
+func replicaID(req *kmsg.FetchRequest) int32 {
+	if req.Version >= 15 {
+		return req.ReplicaState.ID
+	}
+	return req.ReplicaID
+}
+
+// fetchHead takes the session and the partitions out of a request. Names are
+// copied: a session outlives the frame they came in.
+func fetchHead(req *kmsg.FetchRequest) replica.FetchHead {
+	h := replica.FetchHead{SessionID: req.SessionID, SessionEpoch: req.SessionEpoch, UsesTopicID: req.Version >= 13}
+	if req.Version < 7 {
+		h.SessionID, h.SessionEpoch = replica.InvalidSessionID, replica.FinalEpoch
+	}
+	iso := replica.Isolation(req.IsolationLevel)
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		name := strings.Clone(t.Topic)
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			h.Partitions = append(h.Partitions, replica.FetchPartition{
+				SessionKey: replica.SessionKey{Topic: name, ID: t.TopicID, Partition: p.Partition},
+				FetchRequest: replica.FetchRequest{
+					Offset: p.FetchOffset, MaxBytes: int(p.PartitionMaxBytes), CurrentLeaderEpoch: p.CurrentLeaderEpoch,
+					LastFetchedEpoch: p.LastFetchedEpoch, Isolation: iso,
+				},
+			})
+		}
+	}
+	for i := range req.ForgottenTopics {
+		t := &req.ForgottenTopics[i]
+		for _, p := range t.Partitions {
+			h.Forgotten = append(h.Forgotten, replica.SessionKey{Topic: t.Topic, ID: t.TopicID, Partition: p})
+		}
+	}
+	return h
+}
+
+// resolve finds the partitions of the fetch.
+func (f *delayedFetch) resolve() {
+	n := len(f.ctx.Partitions)
+	f.parts, f.errs = make([]*replica.Partition, n), make([]*protocol.Error, n)
+	f.results = make([]replica.FetchResult, n)
+	for i := range f.ctx.Partitions {
+		p := &f.ctx.Partitions[i]
+		var t *replica.Topic
+		if t, f.errs[i] = f.b.topic(f.r.Version >= 13, p.Topic, p.ID); t != nil {
+			f.parts[i], f.errs[i] = t.Partition(p.Partition)
+		}
+	}
+}
+
+// read fills the results within the limits. With noWait it gives up, and
+// returns false, when some read would have to wait for the disk.
+func (f *delayedFetch) read(noWait bool) bool {
+	f.bytes, f.failed = 0, false
+	left := f.maxBytes
+	for i, p := range f.parts {
+		if p == nil {
+			f.results[i], f.failed = replica.FailedFetch(f.errs[i]), true
+			continue
+		}
+		res, ok := p.Read(&f.ctx.Partitions[i].FetchRequest, int(left), f.bytes == 0, noWait)
+		if !ok {
+			f.release()
+			return false
+		}
+		if res.Range != nil {
+			f.bytes += int64(res.Range.Len())
+			left = max(left-int64(res.Range.Len()), 0)
+		}
+		f.failed = f.failed || res.Err != nil || res.Diverging != nil
+		f.results[i] = res
+	}
+	return true
+}
+
+// release gives back what read has pinned.
+func (f *delayedFetch) release() {
+	for i := range f.results {
+		if rg := f.results[i].Range; rg != nil {
+			rg.Release()
+			f.results[i].Range = nil
+		}
+	}
+}
+
+// finish reads again and answers. It runs on the loop, by whoever won
+// delayed.Complete.
+func (f *delayedFetch) finish() {
+	f.unwatch()
+	if f.read(true) {
+		f.reply()
+		return
+	}
+	f.b.Workers(func() {
+		f.read(false)
+		f.r.Post(f.reply)
+	})
+}
+
+// reply encodes and sends the results.
+func (f *delayedFetch) reply() {
+	keep, err := f.ctx.Finish(f.results)
+	if err != nil {
+		f.release()
+		f.r.async = false
+		replyFetchError(f.r, err, f.ctx.SessionID())
+		return
+	}
+	w := fetchWriter{r: f.r, buf: takeBuffer()}
+	w.write(f, keep)
+}
+
+// fetchWriter encodes a fetch answer around its file ranges.
+type fetchWriter struct {
+	r   *Request
+	buf *[]byte
+	enc protocol.FetchEncoder
+}
+
+func (w *fetchWriter) write(f *delayedFetch, keep []bool) {
+	groups := groupByTopic(f.ctx.Partitions, keep)
+	b := w.enc.Begin((*w.buf)[:0], w.r.Version, w.r.CorrelationID, 0, protocol.None, f.ctx.SessionID(), len(groups))
+	var leaders []int32
+	for _, g := range groups {
+		key := f.ctx.Partitions[g[0]].SessionKey
+		b = w.enc.Topic(b, key.Topic, key.ID, len(g))
+		for _, i := range g {
+			res := &f.results[i]
+			p := protocol.FetchPartition{
+				Index: f.ctx.Partitions[i].Partition, HighWatermark: res.HighWatermark,
+				LastStable: res.LastStableOffset, LogStartOffset: res.LogStartOffset,
+				PreferredReadReplica: -1, Diverging: res.Diverging,
+			}
+			if f.ctx.Partitions[i].Isolation == replica.ReadCommitted && res.Err == nil {
+				p.Aborted = []protocol.AbortedTxn{}
+			}
+			if res.Err != nil {
+				p.Code = fetchCode(res.Err.Code, w.r.Version)
+				if p.Code == protocol.NotLeaderOrFollower || p.Code == protocol.FencedLeaderEpoch {
+					p.CurrentLeader, leaders = leaderHint(f.parts[i], leaders)
+				}
+			}
+			n := 0
+			if res.Range != nil {
+				n = res.Range.Len()
+			}
+			b = w.enc.PartitionHead(b, &p, n)
+			if n > 0 {
+				w.r.w.Write(b)
+				w.r.w.File(res.Range)
+				res.Range = nil
+				b = b[:0]
+			}
+			b = w.enc.PartitionTail(b, &p)
+		}
+		b = w.enc.TopicTail(b)
+	}
+	*w.buf = w.enc.End(b, endpoints(f.b, w.r.Client.Listener, leaders))
+	f.releaseUnsent(keep)
+	f.r.async = false
+	f.r.sendBuffer(w.buf)
+}
+
+// releaseUnsent gives back ranges of partitions the answer leaves out.
+func (f *delayedFetch) releaseUnsent(keep []bool) {
+	for i := range f.results {
+		if !keep[i] && f.results[i].Range != nil {
+			f.results[i].Range.Release()
+			f.results[i].Range = nil
+		}
+	}
+}
+
+// groupByTopic lists the kept partitions' indexes, neighbours of one topic
+// together.
+func groupByTopic(parts []replica.FetchPartition, keep []bool) [][]int {
+	var groups [][]int
+	last := -1
+	for i := range parts {
+		if !keep[i] {
+			continue
+		}
+		if last >= 0 && parts[last].Topic == parts[i].Topic && parts[last].ID == parts[i].ID {
+			groups[len(groups)-1] = append(groups[len(groups)-1], i)
+		} else {
+			groups = append(groups, []int{i})
+		}
+		last = i
+	}
+	return groups
+}
+
+// fetchCode is the code a partition error has in the given version.
+func fetchCode(c protocol.ErrorCode, version int16) protocol.ErrorCode {
+	if c == protocol.KafkaStorageError && version < 6 {
+		return protocol.NotLeaderOrFollower
+	}
+	return c
+}
+
+func replyFetchError(r *Request, err *protocol.Error, sessionID int32) {
+	resp := kmsg.NewPtrFetchResponse()
+	resp.ErrorCode = int16(err.Code)
+	resp.SessionID = sessionID
+	r.Reply(resp)
+}

@@ -1,0 +1,83 @@
+package handlers
+
+import "sync"
+
+// The waiting half of a fetch. A partition that moved signals the fetch with
+// its index; the fetch keeps a sum of what each partition could give, so that
+// a signal looks at one partition however many are watched.
+//
+//	handle01Fetch -> wait -> Signal ... Signal -> complete -> (loop) finish
+//	                      \-> deadline, connection closed
+
+// waitingBytes is what the signals of a waiting fetch have counted.
+type waitingBytes struct {
+	mu    sync.Mutex
+	parts []int64 // by partition, what it could give
+	total int64
+}
+
+// wait parks the fetch until min_bytes are there or maxWait has passed. Loop only.
+func (f *delayedFetch) wait() {
+	f.r.Async()
+	f.waiting.parts = make([]int64, len(f.parts))
+	f.timer = f.r.After(f.maxWait, func() {
+		if f.delayed.Complete() {
+			f.finish()
+		}
+	})
+	f.r.OnCancel(func() {
+		if f.delayed.Complete() {
+			f.unwatch()
+			f.r.NoResponse()
+		}
+	})
+	f.watched = true
+	for i, p := range f.parts {
+		p.Watch(f, int32(i))
+		// What was appended between the read and Watch has signalled nobody.
+		if f.Signal(int32(i)) {
+			return
+		}
+	}
+}
+
+// Signal implements purgatory.Watcher. Any goroutine.
+func (f *delayedFetch) Signal(token int32) (done bool) {
+	if f.delayed.Completed() {
+		return true
+	}
+	if f.due(token) && f.delayed.Complete() {
+		f.r.Post(f.finish)
+	}
+	return f.delayed.Completed()
+}
+
+// due counts the partition anew and says whether the wait is over: enough
+// bytes, an error, or a read position in an older segment than the end (more
+// bytes of that segment will not come).
+func (f *delayedFetch) due(token int32) bool {
+	bytes, older, err := f.parts[token].Available(&f.ctx.Partitions[token].FetchRequest)
+	if err != nil || older {
+		return true
+	}
+	w := &f.waiting
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.total += bytes - w.parts[token]
+	w.parts[token] = bytes
+	return w.total >= f.minBytes
+}
+
+// unwatch stops the deadline and leaves the partitions. Loop only.
+func (f *delayedFetch) unwatch() {
+	if f.timer != nil {
+		f.timer.Stop()
+	}
+	if !f.watched {
+		return
+	}
+	f.watched = false
+	for i, p := range f.parts {
+		p.Forget(f, int32(i))
+	}
+}

@@ -1,0 +1,116 @@
+package cluster
+
+import (
+	"fmt"
+
+	"kserver/cluster/configs"
+	"kserver/cluster/controller"
+	"kserver/cluster/group"
+	"kserver/cluster/replica"
+)
+
+// publisher brings the data plane to what the metadata says, before the image
+// that says so is visible: a topic is listed only when its partitions serve,
+// and gone from the partitions before it is gone from the list. It implements
+// controller.Publisher.
+type publisher struct {
+	nodeID   int32
+	configs  *configs.Broker
+	replicas *replica.Manager
+	groups   *group.Coordinator
+}
+
+// Publish implements controller.Publisher.
+func (p *publisher) Publish(d *controller.Delta, _ *controller.MetadataImage) error {
+	var deleted []group.TopicInfo
+	for _, c := range d.Topics() {
+		if c.After != nil {
+			if err := p.apply(c.Before, c.After); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := p.replicas.Remove(c.Before.ID); err != nil {
+			return err
+		}
+		p.unload(c.Before)
+		deleted = append(deleted, topicInfo(c.Before))
+	}
+	if len(deleted) > 0 {
+		p.groups.TopicsDeleted(deleted)
+	}
+	return nil
+}
+
+// apply creates or changes the replicas of a topic.
+func (p *publisher) apply(before, t *controller.Topic) error {
+	cfg, err := configs.ResolveLogConfig(p.configs, t.Configs)
+	if err != nil {
+		return fmt.Errorf("topic %s: %w", t.Name, err)
+	}
+	s := replica.TopicState{Name: t.Name, ID: t.ID, Internal: t.Internal, Config: cfg, Partitions: make([]replica.Leadership, len(t.Partitions))}
+	for i, part := range t.Partitions {
+		s.Partitions[i] = replica.Leadership{Leader: part.Leader, LeaderEpoch: part.LeaderEpoch, IsLeader: part.Leader == p.nodeID}
+	}
+	if err := p.replicas.Apply(s); err != nil {
+		return err
+	}
+	if t.Name == group.TopicName {
+		p.load(before, t)
+	}
+	return nil
+}
+
+// load hands the partitions of __consumer_offsets that this broker has come to
+// lead to the group coordinator, and takes away those it has lost.
+func (p *publisher) load(before, t *controller.Topic) {
+	p.groups.SetPartitions(int32(len(t.Partitions)))
+	for i, part := range t.Partitions {
+		if before != nil && i < len(before.Partitions) && before.Partitions[i].LeaderEpoch == part.LeaderEpoch {
+			continue
+		}
+		if part.Leader == p.nodeID {
+			p.groups.Load(int32(i), part.LeaderEpoch)
+		} else {
+			p.groups.Unload(int32(i), part.LeaderEpoch)
+		}
+	}
+}
+
+// unload takes a deleted __consumer_offsets from the group coordinator.
+func (p *publisher) unload(t *controller.Topic) {
+	if t.Name != group.TopicName {
+		return
+	}
+	for i := range t.Partitions {
+		p.groups.Unload(int32(i), -1)
+	}
+}
+
+func topicInfo(t *controller.Topic) group.TopicInfo {
+	return group.TopicInfo{Name: t.Name, ID: t.ID, Partitions: int32(len(t.Partitions))}
+}
+
+// imageTopics lets the group coordinator resolve topics. It implements
+// group.Topics.
+type imageTopics struct {
+	image func() *controller.MetadataImage
+}
+
+// TopicByName implements group.Topics.
+func (m imageTopics) TopicByName(name string) (group.TopicInfo, bool) {
+	t, ok := m.image().Topic(name)
+	if !ok {
+		return group.TopicInfo{}, false
+	}
+	return topicInfo(t), true
+}
+
+// TopicByID implements group.Topics.
+func (m imageTopics) TopicByID(id [16]byte) (group.TopicInfo, bool) {
+	t, ok := m.image().TopicByID(id)
+	if !ok {
+		return group.TopicInfo{}, false
+	}
+	return topicInfo(t), true
+}

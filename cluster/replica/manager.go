@@ -1,0 +1,158 @@
+package replica
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"kserver/engine"
+	"kserver/protocol"
+)
+
+// Topic is one topic of this broker with its partitions by index. A Topic is
+// replaced, never changed, when partitions are added.
+type Topic struct {
+	Name       string
+	ID         [16]byte
+	Internal   bool
+	Partitions []*Partition // nil where another broker hosts the replica
+}
+
+// Partition finds a partition by index.
+func (t *Topic) Partition(index int32) (*Partition, *protocol.Error) {
+	if index < 0 || int(index) >= len(t.Partitions) || t.Partitions[index] == nil {
+		return nil, errUnknownPartition
+	}
+	return t.Partitions[index], nil
+}
+
+// Config of a Manager.
+type Config struct {
+	NodeID int32
+	Logs   *engine.LogManager
+	Logger *slog.Logger
+}
+
+// Manager finds the partitions this broker hosts and creates and deletes them
+// as the metadata image says. Lookups may be made from any goroutine; Apply is
+// called by one at a time.
+type Manager struct {
+	cfg Config
+
+	mu     sync.RWMutex
+	byName map[string]*Topic
+	byID   map[[16]byte]*Topic
+}
+
+// NewManager makes a Manager without topics.
+func NewManager(cfg Config) *Manager {
+	return &Manager{cfg: cfg, byName: map[string]*Topic{}, byID: map[[16]byte]*Topic{}}
+}
+
+// Topic finds a topic by name.
+func (m *Manager) Topic(name string) (*Topic, *protocol.Error) {
+	m.mu.RLock()
+	t := m.byName[name]
+	m.mu.RUnlock()
+	if t == nil {
+		return nil, errUnknownTopic
+	}
+	return t, nil
+}
+
+// TopicByID finds a topic by its id.
+func (m *Manager) TopicByID(id [16]byte) (*Topic, *protocol.Error) {
+	m.mu.RLock()
+	t := m.byID[id]
+	m.mu.RUnlock()
+	if t == nil {
+		return nil, errUnknownTopicID
+	}
+	return t, nil
+}
+
+// Partition finds a partition by topic name and index.
+func (m *Manager) Partition(topic string, index int32) (*Partition, *protocol.Error) {
+	t, err := m.Topic(topic)
+	if err != nil {
+		return nil, err
+	}
+	return t.Partition(index)
+}
+
+// Counts are the topics and partitions hosted.
+func (m *Manager) Counts() (topics, partitions int) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, t := range m.byName {
+		partitions += len(t.Partitions)
+	}
+	return len(m.byName), partitions
+}
+
+// TopicState is what the metadata image says of a topic, for Apply.
+type TopicState struct {
+	Name       string
+	ID         [16]byte
+	Internal   bool
+	Config     engine.LogConfig
+	Partitions []Leadership // by index
+}
+
+// Apply creates, or brings up to date, the replicas of a topic. When it
+// returns, the topic's partitions serve. A topic of the same name and another
+// id is an error: its deletion comes first.
+func (m *Manager) Apply(s TopicState) error {
+	m.mu.RLock()
+	old := m.byName[s.Name]
+	m.mu.RUnlock()
+	if old != nil && old.ID != s.ID {
+		return fmt.Errorf("replica: topic %s has another id", s.Name)
+	}
+	t := &Topic{Name: s.Name, ID: s.ID, Internal: s.Internal, Partitions: make([]*Partition, len(s.Partitions))}
+	for i := range s.Partitions {
+		l := s.Partitions[i]
+		if old != nil && i < len(old.Partitions) && old.Partitions[i] != nil {
+			p := old.Partitions[i]
+			p.leadership.Store(&l)
+			p.log.SetConfig(s.Config)
+			t.Partitions[i] = p
+			continue
+		}
+		tp := engine.TopicPartition{Topic: s.Name, Partition: int32(i)}
+		log, err := m.cfg.Logs.Create(tp, s.ID, s.Config)
+		if err != nil {
+			return fmt.Errorf("replica: create %s: %w", tp, err)
+		}
+		t.Partitions[i] = newPartition(tp, s.ID, log, l)
+	}
+	m.mu.Lock()
+	m.byName[s.Name], m.byID[s.ID] = t, t
+	m.mu.Unlock()
+	return nil
+}
+
+// Remove deletes the replicas of a topic. Requests in flight keep the ranges
+// they have pinned. An unknown id is no error.
+func (m *Manager) Remove(id [16]byte) error {
+	m.mu.Lock()
+	t := m.byID[id]
+	if t != nil {
+		delete(m.byID, id)
+		delete(m.byName, t.Name)
+	}
+	m.mu.Unlock()
+	if t == nil {
+		return nil
+	}
+	for _, p := range t.Partitions {
+		if p == nil {
+			continue
+		}
+		p.remove()
+		if err := m.cfg.Logs.Delete(p.TopicPartition); err != nil {
+			return fmt.Errorf("replica: delete %s: %w", p.TopicPartition, err)
+		}
+	}
+	return nil
+}

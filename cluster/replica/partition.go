@@ -1,0 +1,213 @@
+package replica
+
+import (
+	"errors"
+	"sync/atomic"
+
+	"kserver/cluster/purgatory"
+	"kserver/engine"
+	"kserver/protocol"
+)
+
+// Partition is one replica of a topic partition on this broker.
+// All methods may be called concurrently.
+type Partition struct {
+	TopicPartition engine.TopicPartition
+	TopicID        [16]byte
+
+	log *engine.Log
+	// leadership is replaced as a whole when the metadata image changes it.
+	leadership atomic.Pointer[Leadership]
+	deleted    atomic.Bool
+
+	produce purgatory.OffsetQueue // waits for the high watermark
+	fetch   purgatory.Watchers    // wait for bytes
+}
+
+// Leadership is what the metadata image says of a partition's leader.
+type Leadership struct {
+	Leader      int32
+	LeaderEpoch int32
+	IsLeader    bool // this broker is Leader
+}
+
+func newPartition(tp engine.TopicPartition, id [16]byte, log *engine.Log, l Leadership) *Partition {
+	p := &Partition{TopicPartition: tp, TopicID: id, log: log}
+	p.leadership.Store(&l)
+	log.SetDurableListener(p)
+	p.Durable(log.DurableEndOffset())
+	return p
+}
+
+// Log is the partition's log.
+func (p *Partition) Log() *engine.Log { return p.log }
+
+// Leadership is the current one.
+func (p *Partition) Leadership() Leadership { return *p.leadership.Load() }
+
+// Durable implements engine.DurableListener: the log's durable end has moved.
+func (p *Partition) Durable(end int64) {
+	hw := p.log.UpdateHighWatermark(end)
+	p.produce.Advance(hw)
+	p.fetch.Signal()
+}
+
+// Failed implements engine.DurableListener: the log's directory is offline.
+func (p *Partition) Failed(err error) {
+	p.produce.Fail(KafkaError(err))
+	p.fetch.Signal()
+}
+
+// remove ends every waiter of a partition that is no longer here.
+func (p *Partition) remove() {
+	p.deleted.Store(true)
+	p.produce.Fail(protocol.Errorf(protocol.UnknownTopicOrPartition, "partition %s was deleted", p.TopicPartition))
+	p.fetch.Signal()
+}
+
+// checkLeader verifies that this broker leads the partition and that the
+// client's leader epoch, when it knows one (>= 0), is the current one
+// (KIP-320).
+func (p *Partition) checkLeader(epoch int32) *protocol.Error {
+	l := p.leadership.Load()
+	switch {
+	case p.deleted.Load():
+		return errUnknownPartition
+	case !l.IsLeader:
+		return errNotLeader
+	case epoch < 0 || epoch == l.LeaderEpoch:
+		return nil
+	case epoch < l.LeaderEpoch:
+		return errFencedEpoch
+	default:
+		return errUnknownEpoch
+	}
+}
+
+// Append appends the batch of a produce request. The batch is stamped in
+// place. It is durable, and the acknowledgement due, once WaitAppended says so
+// for AppendInfo.LastOffset+1.
+func (p *Partition) Append(batch []byte, o engine.AppendOptions) (engine.AppendInfo, error) {
+	if err := p.checkLeader(-1); err != nil {
+		return engine.AppendInfo{}, err
+	}
+	o.LeaderEpoch = p.leadership.Load().LeaderEpoch
+	return p.log.AppendAsLeader(batch, o)
+}
+
+// WaitAppended registers w to be told when the high watermark reaches offset;
+// true means it has already, and w is not called.
+func (p *Partition) WaitAppended(offset int64, w purgatory.Reached, token int32) (already bool, err error) {
+	return p.produce.Wait(offset, w, token)
+}
+
+// Isolation selects what a reader may see.
+type Isolation int8
+
+const (
+	// ReadUncommitted reads up to the high watermark.
+	ReadUncommitted Isolation = iota
+	// ReadCommitted reads up to the last stable offset.
+	ReadCommitted
+)
+
+// readBound is the exclusive end of what a consumer of the isolation sees.
+func (p *Partition) readBound(iso Isolation) int64 {
+	if iso == ReadCommitted {
+		return p.log.LastStableOffset()
+	}
+	return p.log.HighWatermark()
+}
+
+// FetchRequest is what a consumer asks of one partition.
+type FetchRequest struct {
+	Offset             int64
+	MaxBytes           int   // byte limit of this partition
+	CurrentLeaderEpoch int32 // -1 unknown
+	LastFetchedEpoch   int32 // -1 unknown
+	Isolation          Isolation
+}
+
+// FetchResult is the answer of one partition. Range, when not nil, is pinned
+// and owned by the caller, who releases it.
+type FetchResult struct {
+	Err              *protocol.Error // nil for success
+	Range            *engine.Range
+	HighWatermark    int64 // -1 on error, as the two below
+	LastStableOffset int64
+	LogStartOffset   int64
+	Diverging        *protocol.EpochEndOffset
+}
+
+// Read reads up to maxBytes of the partition; with atLeastOne the first batch
+// comes whole whatever its size (KIP-74). It may wait for the disk unless
+// noWait is set: then ok is false when it would have to, and nothing is pinned.
+func (p *Partition) Read(req *FetchRequest, maxBytes int, atLeastOne, noWait bool) (res FetchResult, ok bool) {
+	if err := p.checkLeader(req.CurrentLeaderEpoch); err != nil {
+		return FailedFetch(err), true
+	}
+	res = FetchResult{
+		HighWatermark:    p.log.HighWatermark(),
+		LastStableOffset: p.log.LastStableOffset(),
+		LogStartOffset:   p.log.LogStartOffset(),
+	}
+	if req.Offset < res.LogStartOffset || req.Offset > p.log.LogEndOffset() {
+		return FailedFetch(errOffsetOutOfRange), true
+	}
+	if req.LastFetchedEpoch >= 0 {
+		epoch, end := p.log.EndOffsetForEpoch(req.LastFetchedEpoch)
+		switch {
+		case epoch < 0 || end < 0:
+			return FailedFetch(errOffsetOutOfRange), true
+		case epoch < req.LastFetchedEpoch || end < req.Offset:
+			res.Diverging = &protocol.EpochEndOffset{Epoch: epoch, EndOffset: end}
+			return res, true
+		}
+	}
+	bound := p.readBound(req.Isolation)
+	if req.Offset >= bound || (maxBytes <= 0 && !atLeastOne) {
+		return res, true
+	}
+	read := p.log.Read
+	if noWait {
+		read = p.log.ReadNoWait
+	}
+	info, err := read(req.Offset, min(maxBytes, req.MaxBytes), bound, atLeastOne)
+	switch {
+	case errors.Is(err, engine.ErrWouldBlock):
+		return res, false
+	case err != nil:
+		return FailedFetch(KafkaError(err)), true
+	}
+	res.Range = info.Range
+	return res, true
+}
+
+// FailedFetch is the result of a partition that failed with err.
+func FailedFetch(err *protocol.Error) FetchResult {
+	return FetchResult{Err: err, HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1}
+}
+
+// Available is the number of bytes a reader at req.Offset could get now, and
+// whether its offset lies in an older segment than the end of what it may see:
+// a wait for more bytes is over in that case.
+func (p *Partition) Available(req *FetchRequest) (bytes int64, older bool, err *protocol.Error) {
+	if err := p.checkLeader(req.CurrentLeaderEpoch); err != nil {
+		return 0, false, err
+	}
+	bound := p.readBound(req.Isolation)
+	if req.Offset < p.log.LogStartOffset() || req.Offset > p.log.LogEndOffset() {
+		return 0, false, errOffsetOutOfRange
+	}
+	if req.Offset >= bound {
+		return 0, false, nil
+	}
+	bytes, older = p.log.BytesAvailable(req.Offset, bound)
+	return min(bytes, int64(req.MaxBytes)), older, nil
+}
+
+// Watch adds a watcher of the partition's end; Forget removes it.
+func (p *Partition) Watch(w purgatory.Watcher, token int32) { p.fetch.Watch(w, token) }
+
+// Forget removes a watcher added with the same token.
+func (p *Partition) Forget(w purgatory.Watcher, token int32) { p.fetch.Forget(w, token) }
