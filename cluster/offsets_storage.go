@@ -20,22 +20,22 @@ type waitDone func(error)
 func (f waitDone) Reached(_ int32, err error) { f(err) }
 
 // Append implements coordinator.Storage.
-func (s *topicStorage) Append(partition, leaderEpoch int32, batch recordbatch.Batch, done func(error)) error {
+func (s *topicStorage) Append(partition, leaderEpoch int32, batch recordbatch.Batch, done func(error)) (int64, error) {
 	p, perr := s.replicas.Partition(s.topic, partition)
 	if perr != nil {
-		return protocol.Errorf(protocol.NotLeaderOrFollower, "%s", perr.Text())
+		return 0, protocol.Errorf(protocol.NotLeaderOrFollower, "%s", perr.Text())
 	}
 	if p.Leadership().LeaderEpoch != leaderEpoch {
-		return protocol.Errorf(protocol.NotLeaderOrFollower, "%s is not led here in epoch %d", p.TopicPartition, leaderEpoch)
+		return 0, protocol.Errorf(protocol.NotLeaderOrFollower, "%s is not led here in epoch %d", p.TopicPartition, leaderEpoch)
 	}
 	info, err := p.Append(batch, engine.AppendOptions{Origin: engine.OriginCoordinator})
 	if err != nil {
-		return replica.KafkaError(err)
+		return 0, replica.KafkaError(err)
 	}
 	if already, err := p.WaitAppended(info.LastOffset+1, waitDone(done), 0); already || err != nil {
 		done(err)
 	}
-	return nil
+	return info.FirstOffset, nil
 }
 
 // Replay implements coordinator.Storage.

@@ -211,3 +211,6 @@ func (p *Partition) Watch(w purgatory.Watcher, token int32) { p.fetch.Watch(w, t
 
 // Forget removes a watcher added with the same token.
 func (p *Partition) Forget(w purgatory.Watcher, token int32) { p.fetch.Forget(w, token) }
+
+// Watching is the number of fetches that wait for the partition.
+func (p *Partition) Watching() int { return p.fetch.Len() }
