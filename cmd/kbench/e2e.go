@@ -96,7 +96,7 @@ func runE2E(cmd *cobra.Command, common *commonOptions, produce *produceOptions, 
 		cancel()
 		return errors.Join(err, <-consumed)
 	})
-	s.result.Produce, s.result.Consume = s.flow(produced, po.Rate), s.flow(arrived, 0)
+	s.result.Produce, s.result.Consume = s.flow(produced, po.Rate), s.flow(arrived, po.Rate)
 	e2e := s.result.Consume.Latency
 	s.result.EndToEnd = &e2e
 	s.result.Consume.Latency, s.result.Consume.Service = latency.Summary{}, nil // they are those of records, not of fetches

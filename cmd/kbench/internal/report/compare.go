@@ -39,13 +39,13 @@ type metric struct {
 }
 
 var metrics = []metric{
-	{"produce records/s", true, func(r *Result) float64 { return flowOf(r.Produce).RecordsPerSecond }},
-	{"produce MB/s", true, func(r *Result) float64 { return flowOf(r.Produce).BytesPerSecond / 1e6 }},
+	{"produce records/s", true, func(r *Result) float64 { return free(r.Produce).RecordsPerSecond }},
+	{"produce MB/s", true, func(r *Result) float64 { return free(r.Produce).BytesPerSecond / 1e6 }},
 	{"produce p50 ms", false, func(r *Result) float64 { return flowOf(r.Produce).Latency.P50.Seconds() * 1e3 }},
 	{"produce p99 ms", false, func(r *Result) float64 { return flowOf(r.Produce).Latency.P99.Seconds() * 1e3 }},
 	{"produce p99.9 ms", false, func(r *Result) float64 { return flowOf(r.Produce).Latency.P999.Seconds() * 1e3 }},
-	{"consume records/s", true, func(r *Result) float64 { return flowOf(r.Consume).RecordsPerSecond }},
-	{"consume MB/s", true, func(r *Result) float64 { return flowOf(r.Consume).BytesPerSecond / 1e6 }},
+	{"consume records/s", true, func(r *Result) float64 { return free(r.Consume).RecordsPerSecond }},
+	{"consume MB/s", true, func(r *Result) float64 { return free(r.Consume).BytesPerSecond / 1e6 }},
 	{"e2e p50 ms", false, func(r *Result) float64 { return e2eOf(r).P50.Seconds() * 1e3 }},
 	{"e2e p99 ms", false, func(r *Result) float64 { return e2eOf(r).P99.Seconds() * 1e3 }},
 	{"e2e p99.9 ms", false, func(r *Result) float64 { return e2eOf(r).P999.Seconds() * 1e3 }},
@@ -56,6 +56,15 @@ var metrics = []metric{
 
 func flowOf(f *Flow) Flow {
 	if f == nil {
+		return Flow{}
+	}
+	return *f
+}
+
+// free returns a flow that ran as fast as it could, and nothing for one that followed a rate: its throughput is the
+// schedule's.
+func free(f *Flow) Flow {
+	if f == nil || f.TargetRate > 0 {
 		return Flow{}
 	}
 	return *f

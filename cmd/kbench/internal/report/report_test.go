@@ -45,6 +45,16 @@ func TestCompareMediansAndDirection(t *testing.T) {
 	if _, ok := got["consume MB/s"]; ok {
 		t.Error("a figure nobody has was compared")
 	}
+	results[0].Produce.TargetRate = 100
+	paced, err := Compare(results[:2], "base")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range paced {
+		if r.Metric == "produce records/s" {
+			t.Error("the throughput of a schedule was compared")
+		}
+	}
 	var out bytes.Buffer
 	if err := WriteComparison(&out, rows); err != nil || !strings.Contains(out.String(), "3.00") {
 		t.Errorf("%v\n%s", err, out.String())
