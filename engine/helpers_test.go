@@ -190,5 +190,4 @@ func batches(t testing.TB, b []byte) []recordbatch.Batch {
 	return list
 }
 
-
 func discardLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"kserver/engine/vfs"
 	"kserver/pagecache"
@@ -49,7 +50,17 @@ func (l *Log) recoverSegments(recoveryPoint int64) (end int64, err error) {
 			return 0, err
 		}
 	}
-	return end, l.m.cfg.FS.SyncDir(l.path)
+	return end, l.syncNames()
+}
+
+// syncNames makes durable that the partition's files exist and whose they are; its first commit round may not
+// have come to that.
+func (l *Log) syncNames() error {
+	metadata := syncTarget{path: filepath.Join(l.path, partitionMetadataFile), optional: true}
+	if err := metadata.sync(l.m.cfg.FS); err != nil {
+		return err
+	}
+	return l.m.cfg.FS.SyncDir(l.path)
 }
 
 // dropFrom deletes segments i and later, newest first.

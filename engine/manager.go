@@ -100,7 +100,7 @@ var errWrongOwner = errors.New("log directory belongs to another node or cluster
 // open locks the directory and reads meta.properties and the checkpoints.
 func (d *logDir) open() error {
 	fsys := d.m.cfg.FS
-	if err := fsys.MkdirAll(d.path); err != nil {
+	if err := makeDirDurably(fsys, d.path); err != nil {
 		return err
 	}
 	lock, err := fsys.Lock(filepath.Join(d.path, lockFile))
@@ -137,6 +137,24 @@ func (d *logDir) open() error {
 	}
 	d.checkSpace()
 	return nil
+}
+
+// makeDirDurably makes a directory with its missing parents, and their names durable.
+func makeDirDurably(fsys vfs.FS, path string) error {
+	_, err := fsys.Stat(path)
+	if !isNotExist(err) {
+		return err
+	}
+	parent := filepath.Dir(path)
+	if parent != path {
+		if err := makeDirDurably(fsys, parent); err != nil {
+			return err
+		}
+	}
+	if err := fsys.MkdirAll(path); err != nil {
+		return err
+	}
+	return fsys.SyncDir(parent)
 }
 
 // settleClusterID completes meta.properties of directories that are new.
