@@ -13,12 +13,11 @@ type Broker struct {
 	ClusterID string // cluster.id; "" takes the data directory's, or a new one
 	Rack      string // broker.rack; "" is none
 
-	Network  Network
-	Storage  Storage
-	Topics   Topics
-	Groups   Groups
-	Offsets  Offsets
-	Metadata Metadata
+	Network Network
+	Storage Storage
+	Topics  Topics
+	Groups  Groups
+	Offsets Offsets
 
 	// ShutdownTimeout (shutdown.timeout.ms) bounds how long a stop waits for requests in flight.
 	ShutdownTimeout time.Duration
@@ -68,9 +67,6 @@ type Storage struct {
 	MaxOpenFiles            int           // log.max.open.files
 	RetentionCheckInterval  time.Duration // log.retention.check.interval.ms
 	RecoveryPointInterval   time.Duration // log.flush.offset.checkpoint.interval.ms
-	StartOffsetInterval     time.Duration // log.flush.start.offset.checkpoint.interval.ms
-	HighWatermarkInterval   time.Duration // replica.high.watermark.checkpoint.interval.ms
-	FlushSchedulerInterval  time.Duration // log.flush.scheduler.interval.ms
 	ProducerIDExpiration    time.Duration // producer.id.expiration.ms
 	ProducerIDCheckInterval time.Duration // producer.id.expiration.check.interval.ms
 }
@@ -98,18 +94,10 @@ type Offsets struct {
 	Partitions             int32         // offsets.topic.num.partitions
 	ReplicationFactor      int16         // offsets.topic.replication.factor; see Broker.ReplicationFactor
 	SegmentBytes           int           // offsets.topic.segment.bytes
-	Codec                  int8          // offsets.topic.compression.codec: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd
-	LoadBufferBytes        int           // offsets.load.buffer.size
 	CommitTimeout          time.Duration // offsets.commit.timeout.ms
 	Retention              time.Duration // offsets.retention.minutes
 	RetentionCheckInterval time.Duration // offsets.retention.check.interval.ms
 	MaxMetadataBytes       int           // offset.metadata.max.bytes
-}
-
-// Metadata holds what the controller needs.
-type Metadata struct {
-	Roles  []string // process.roles
-	Voters []string // controller.quorum.voters
 }
 
 // ReplicationFactor returns the replication factor an internal topic gets: the configured one, but no more than

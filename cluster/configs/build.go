@@ -39,8 +39,7 @@ func (p *parser) buildIdentity(b *Broker) {
 	}
 	b.NodeID = int32(node)
 	b.Rack = p.text("broker.rack")
-	b.Metadata = Metadata{Roles: p.list("process.roles"), Voters: p.list("controller.quorum.voters")}
-	if p.isSet("process.roles") && len(b.Metadata.Roles) < 2 {
+	if len(p.list("process.roles")) < 2 {
 		p.fail("process.roles", "a node with one role needs other nodes, and this version runs as a single node",
 			"set process.roles=broker,controller")
 	}
@@ -110,9 +109,6 @@ func (p *parser) buildStorage(s *Storage) {
 		MaxOpenFiles:            p.integer("log.max.open.files"),
 		RetentionCheckInterval:  p.duration("log.retention.check.interval.ms"),
 		RecoveryPointInterval:   p.duration("log.flush.offset.checkpoint.interval.ms"),
-		StartOffsetInterval:     p.duration("log.flush.start.offset.checkpoint.interval.ms"),
-		HighWatermarkInterval:   p.duration("replica.high.watermark.checkpoint.interval.ms"),
-		FlushSchedulerInterval:  p.duration("log.flush.scheduler.interval.ms"),
 		ProducerIDExpiration:    p.duration("producer.id.expiration.ms"),
 		ProducerIDCheckInterval: p.duration("producer.id.expiration.check.interval.ms"),
 	}
@@ -140,15 +136,13 @@ func (p *parser) buildTopics(b *Broker) {
 		Partitions:             int32(p.long("offsets.topic.num.partitions")),
 		ReplicationFactor:      int16(p.long("offsets.topic.replication.factor")),
 		SegmentBytes:           p.integer("offsets.topic.segment.bytes"),
-		Codec:                  int8(p.long("offsets.topic.compression.codec")),
-		LoadBufferBytes:        p.integer("offsets.load.buffer.size"),
 		CommitTimeout:          p.duration("offsets.commit.timeout.ms"),
 		Retention:              time.Duration(p.long("offsets.retention.minutes")) * time.Minute,
 		RetentionCheckInterval: p.duration("offsets.retention.check.interval.ms"),
 		MaxMetadataBytes:       p.integer("offset.metadata.max.bytes"),
 	}
-	if codec := p.long("offsets.topic.compression.codec"); codec < 0 || codec > 4 {
-		p.fail("offsets.topic.compression.codec", "is no codec number", "0 is none, 1 gzip, 2 snappy, 3 lz4, 4 zstd")
+	if least := int64(1 << 20); p.long("offsets.topic.segment.bytes") < least {
+		p.fail("offsets.topic.segment.bytes", fmt.Sprintf("is less than %d, the least segment.bytes a topic may have", least), "raise it")
 	}
 }
 
@@ -166,7 +160,7 @@ func (p *parser) checkRelations() {
 	if v, ok := p.values["log.roll.jitter.ms"].parsed.(int64); ok && v < 0 {
 		p.fail("log.roll.jitter.ms", "must be at least 0", "correct it")
 	}
-	for _, key := range []string{"default.replication.factor", "group.min.session.timeout.ms", "replica.high.watermark.checkpoint.interval.ms", "log.flush.offset.checkpoint.interval.ms"} {
+	for _, key := range []string{"default.replication.factor", "group.min.session.timeout.ms", "log.flush.offset.checkpoint.interval.ms"} {
 		if p.long(key) < 1 {
 			p.fail(key, "must be at least 1", "correct it")
 		}

@@ -36,7 +36,7 @@ var topicsKeys = []*Def{
 		"Network timeout of a follower, in milliseconds."),
 	inert(Int, "replica.socket.receive.buffer.bytes", "65536", nil, ReadOnly, noteOneNode,
 		"SO_RCVBUF of a follower's connection, in bytes."),
-	obeyed(Long, "replica.high.watermark.checkpoint.interval.ms", "5000", nil, ReadOnly,
+	inert(Long, "replica.high.watermark.checkpoint.interval.ms", "5000", nil, ReadOnly, noteCheckpoint,
 		"Time between two writes of the high watermarks, in milliseconds."),
 	refused(String, "replica.selector.class", null, nil, ReadOnly, notePlugin,
 		"Java class that chooses the replica a consumer reads from (KIP-392)."),

@@ -13,6 +13,8 @@ const (
 	noteTxn         = "this version does not serve transactions"
 	noteCompaction  = "this version does not compact logs: a compacted topic keeps all its records"
 	notePreallocate = "segment files grow as they are written"
+	noteCheckpoint  = "this checkpoint is written together with the recovery points, every log.flush.offset.checkpoint.interval.ms"
+	noteOffsetCodec = "records of __consumer_offsets are written uncompressed, and read in any codec"
 	noteQuota       = "this version has no quotas"
 	noteMetrics     = "metrics are not published through Kafka's Java reporters"
 	noteMetadataLog = "the metadata log is small, is replayed whole at start and is never cut"
