@@ -107,7 +107,7 @@ var shapes = [...]shape{
 	{86, 0, 0, 0, `s [{u [{i}]}]`},                                                                // DeleteShareGroupState
 	{87, 0, 1, 0, `s [{u [{i i}]}]`},                                                              // ReadShareGroupStateSummary
 	{88, 0, 1, 0, `s s i i s s i ?{i [{s [s] [s] [{s i h [{s s}]}] [s] [{s i h [{s s}]}] [{[h] [h] [h]}]}]} [{s [i]}] [{s [i]}] [{s [i]}] s ?{s h} [{s s}] [{s i l}] [{s i l}] b`}, // StreamsGroupHeartbeat
-	{89, 0, 1, 0, `[s] b`},           // StreamsGroupDescribe
+	{89, 0, 1, 0, `[s] b b@1+`},      // StreamsGroupDescribe
 	{90, 0, 1, 0, `[{s [{s [i]}]}]`}, // DescribeShareGroupOffsets
 	{91, 0, 0, 0, `s [{s [{i l}]}]`}, // AlterShareGroupOffsets
 	{92, 0, 0, 0, `s [{s}]`},         // DeleteShareGroupOffsets
