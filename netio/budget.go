@@ -99,6 +99,7 @@ func (l *Loop) feedOne() {
 	l.starved[0] = nil
 	l.starved = l.starved[1:]
 	c.input.starving = false
+	c.touch() // it could not send till now
 	l.enqueue(c)
 }
 

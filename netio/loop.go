@@ -138,10 +138,10 @@ func (l *Loop) turn() {
 	if timeout != 0 && !l.mail.sleep() {
 		timeout = 0
 	}
+	l.stats.memory.Store(l.mem.inUse)
 	err := l.drv.wait(timeout)
 	l.mail.asleep.Store(false)
 	l.stats.turns.Add(1)
-	l.stats.memory.Store(l.mem.inUse)
 	if err != nil {
 		l.fail(err)
 	}
