@@ -174,10 +174,14 @@ func fetchOffset(t *testing.T, conn *wire.Conn, group, topic string, id [16]byte
 		g.Topics = []kmsg.OffsetFetchRequestGroupTopic{{Topic: topic, TopicID: id, Partitions: []int32{0}}}
 		req.Groups = append(req.Groups, g)
 	}
-	resp := ask[*kmsg.OffsetFetchResponse](t, conn, req)
-	if codes := errorCodes(resp); len(codes) > 0 {
-		t.Fatalf("offset fetch v%d: codes %v", version, codes)
-	}
+	var resp *kmsg.OffsetFetchResponse
+	eventually(t, "offset fetch", func() error { // a coordinator that has just started may be loading
+		resp = ask[*kmsg.OffsetFetchResponse](t, conn, req)
+		if codes := errorCodes(resp); len(codes) > 0 {
+			return fmt.Errorf("v%d: codes %v", version, codes)
+		}
+		return nil
+	})
 	if version < 8 {
 		return resp.Topics[0].Partitions[0].Offset
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"kserver/interop/wire"
@@ -17,10 +18,11 @@ func newProducerID(t *testing.T, conn *wire.Conn) (int64, int16) {
 	req := at(kmsg.NewPtrInitProducerIDRequest(), 4)
 	req.ProducerID, req.ProducerEpoch = -1, -1
 	req.TransactionTimeoutMillis = math.MaxInt32
-	resp := ask[*kmsg.InitProducerIDResponse](t, conn, req)
-	if resp.ErrorCode != 0 {
-		t.Fatalf("init producer id: error code %d", resp.ErrorCode)
-	}
+	var resp *kmsg.InitProducerIDResponse
+	eventually(t, "init producer id", func() error { // a broker that has just started may have no block of ids yet
+		resp = ask[*kmsg.InitProducerIDResponse](t, conn, req)
+		return kerr.ErrorForCode(resp.ErrorCode)
+	})
 	return resp.ProducerID, resp.ProducerEpoch
 }
 

@@ -147,3 +147,19 @@ func (m *franzMember) close() {
 	<-m.done
 	m.client.CloseAllowingRebalance()
 }
+
+// franzAutoProduce produces to a topic that is not there yet and lets the broker create it.
+func franzAutoProduce(t *testing.T, topic string, records []record) []record {
+	t.Helper()
+	client := newKgo(t, kgo.AllowAutoTopicCreation(), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	written := make([]record, len(records))
+	for i, r := range records {
+		k := &kgo.Record{Topic: topic, Partition: r.Partition, Value: r.Value, Timestamp: time.UnixMilli(r.Timestamp)}
+		if err := client.ProduceSync(testContext(t), k).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		written[i] = r
+		written[i].Offset = k.Offset
+	}
+	return written
+}

@@ -29,7 +29,7 @@ func rdConfig(addr string, pairs ...any) *kafka.ConfigMap {
 		"reconnect.backoff.ms":                    20,
 		"reconnect.backoff.max.ms":                200,
 		"retry.backoff.ms":                        20,
-		"log_level":                               3,
+		"log_level":                               2, // tests that restart brokers would fill the output
 		"log.connection.close":                    false,
 	}
 	for i := 0; i < len(pairs); i += 2 {
