@@ -346,3 +346,23 @@ func (s *memSource) warmUp(t *testing.T) {
 }
 
 var _ sendfile.Source = (*memSource)(nil)
+
+// echoOnce sends one frame and wants it back.
+func echoOnce(addr string) error {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := c.Write(frame([]byte("hello"))); err != nil {
+		return err
+	}
+	got, err := readFrame(c)
+	if err == nil && string(got) != "hello" {
+		err = fmt.Errorf("answer %q", got)
+	}
+	return err
+}
