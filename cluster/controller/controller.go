@@ -9,8 +9,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-
-	"kserver/protocol"
 )
 
 // Controller changes the metadata and shows its latest image. All methods may be
@@ -177,6 +175,9 @@ func (c *Controller) trySubmit(op *operation) error {
 // execute queues a change and waits for its end. After an error plan may still
 // run: the caller must not look at what it writes.
 func (c *Controller) execute(ctx context.Context, plan func(*MetadataImage) []Record) error {
+	if ctx.Err() != nil {
+		return errTimedOut
+	}
 	ended := make(chan error, 1)
 	op := &operation{plan: plan, done: func(err error) { ended <- err }}
 	if err := c.submit(ctx, op); err != nil {
@@ -271,10 +272,7 @@ func (c *Controller) answer(err error) error {
 		c.log.Error("metadata change lost", "err", err)
 		return errStorage
 	}
-	if e, ok := errors.AsType[*protocol.Error](err); ok {
-		return e
-	}
-	return &protocol.Error{Code: protocol.UnknownServerError}
+	return asError(err)
 }
 
 // apply takes a committed batch into the image: it publishes the change, then

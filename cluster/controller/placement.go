@@ -56,9 +56,9 @@ func (c *Controller) place(image *MetadataImage, first, count, factor int) ([]*P
 	case factor <= 0:
 		return refuse("Invalid replication factor %d: the replication factor must be positive.", factor)
 	case len(active) == 0:
-		return refuse("All brokers are currently fenced.")
+		return refuse("All brokers are currently fenced, or have all their log directories cordoned.")
 	case factor > total:
-		return refuse("The target replication factor of %d cannot be reached because only %d broker(s) are registered.", factor, total)
+		return refuse("The target replication factor of %d cannot be reached because only %d broker(s) are registered or some brokers have all their log directories cordoned.", factor, total)
 	}
 	start := c.randomBelow(len(active)) + first
 	partitions := make([]*Partition, count)

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -78,7 +79,10 @@ func asError(err error) *protocol.Error {
 	if err == nil {
 		return nil
 	}
-	return &protocol.Error{Code: protocol.CodeOf(err), Message: *protocol.MessageOf(err)}
+	if e, ok := errors.AsType[*protocol.Error](err); ok {
+		return e
+	}
+	return &protocol.Error{Code: protocol.CodeOf(err)}
 }
 
 // planTopics checks a request and returns its results and the records that

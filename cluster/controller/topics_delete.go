@@ -101,7 +101,7 @@ func findDeletable(image *MetadataImage, ref TopicRef, names map[string]int, ids
 		}
 		t, ok := image.TopicByID(ref.ID)
 		if !ok {
-			return nil, &protocol.Error{Code: protocol.UnknownTopicID}
+			return nil, unknown(protocol.UnknownTopicID)
 		}
 		if names[t.Name] != 0 {
 			return t, errNameAndID
@@ -114,12 +114,18 @@ func findDeletable(image *MetadataImage, ref TopicRef, names map[string]int, ids
 	}
 	t, ok := image.Topic(*ref.Name)
 	if !ok {
-		return nil, &protocol.Error{Code: protocol.UnknownTopicOrPartition}
+		return nil, unknown(protocol.UnknownTopicOrPartition)
 	}
 	if ids[t.ID] != 0 {
 		return t, errNameAndID
 	}
 	return t, nil
+}
+
+// unknown is the answer for a topic that is not there, which, unlike others,
+// Kafka gives with the code's own message.
+func unknown(code protocol.ErrorCode) *protocol.Error {
+	return &protocol.Error{Code: code, Message: code.Message()}
 }
 
 // errNameAndID refuses a topic that one request names in both ways.
