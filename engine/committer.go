@@ -117,9 +117,17 @@ func (c *committer) round(logs []*Log, commits []commit, targets []syncTarget) (
 		commits = append(commits, commit{})
 	}
 	targets = targets[:0]
+	fresh, names := false, 0
 	for i, l := range logs {
 		l.beginCommit(&commits[i])
 		targets = commits[i].targets(targets)
+		fresh = fresh || commits[i].syncParent
+		if commits[i].syncNames {
+			names++
+		}
+	}
+	if fresh {
+		targets = append(targets, syncTarget{dir: c.dir.path})
 	}
 	if c.reportEarly {
 		for i := range logs {
@@ -127,7 +135,10 @@ func (c *committer) round(logs []*Log, commits []commit, targets []syncTarget) (
 		}
 	}
 	var err error
-	if len(targets) > 0 {
+	switch {
+	case names > bulkSyncs: // thousands of new partitions at once
+		err = c.dir.m.cfg.FS.SyncAll(c.dir.path)
+	case len(targets) > 0:
 		err = c.syncer.syncRound(targets)
 	}
 	for i := range logs {

@@ -156,15 +156,6 @@ func (x *indexFile[E]) flushLocked() error {
 	return nil
 }
 
-// sync makes the file durable; it must have been flushed.
-func (x *indexFile[E]) sync() error {
-	f, err := x.open(false)
-	if err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
 // load takes the file as it is on disk. With all set every entry is checked, else only the last one.
 // errBadIndex (or fs.ErrNotExist) tells the caller to rebuild.
 func (x *indexFile[E]) load(all bool) error {

@@ -13,7 +13,7 @@ type commit struct {
 	segments   []*LogSegment // pinned, with syncMu held
 	dir        string        // the partition's directory
 	syncNames  bool          // sync dir
-	syncParent bool          // sync the log directory and partition.metadata
+	syncParent bool          // sync partition.metadata; the round syncs the log directory, once for all
 	err        error
 }
 
@@ -66,8 +66,7 @@ func (c *commit) targets(t []syncTarget) []syncTarget {
 		t = append(t, syncTarget{dir: c.dir, optional: true}) // a delete may have renamed it
 	}
 	if c.syncParent {
-		t = append(t, syncTarget{path: filepath.Join(c.dir, partitionMetadataFile), optional: true},
-			syncTarget{dir: c.log.dir.path})
+		t = append(t, syncTarget{path: filepath.Join(c.dir, partitionMetadataFile), optional: true})
 	}
 	return t
 }

@@ -40,7 +40,7 @@ func listLogFiles(fsys vfs.FS, dir string) (files logFiles, err error) {
 			files.bases = append(files.bases, base)
 		} else if at, ok := parseOffsetFileName(e.Name, snapshotSuffix); ok {
 			files.snapshots = append(files.snapshots, at)
-		} else if strings.HasSuffix(e.Name, deletedFileSuffix) || strings.HasSuffix(e.Name, ".tmp") {
+		} else if strings.HasSuffix(e.Name, deletedFileSuffix) || strings.HasSuffix(e.Name, tmpSuffix) {
 			files.leftovers = append(files.leftovers, e.Name)
 		}
 	}

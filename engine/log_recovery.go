@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"kserver/engine/vfs"
 	"kserver/pagecache"
@@ -13,8 +12,8 @@ import (
 
 // recoverSegments checks everything behind the recovery point: what lies below was durable with its indexes
 // when the checkpoint was written. Bytes that are no whole batch with a good checksum are cut off, later
-// segments dropped, indexes and epochs brought up to date, and what is left is made durable. It returns the
-// log end. The log is not published yet.
+// segments dropped, indexes and epochs brought up to date. It returns the log end. What was found is durable
+// already (logDir.recover saw to that), and each cut is before it returns. The log is not published yet.
 func (l *Log) recoverSegments(recoveryPoint int64) (end int64, err error) {
 	first := segmentFor(l.segments, recoveryPoint)
 	end = l.segments[first].base
@@ -50,17 +49,7 @@ func (l *Log) recoverSegments(recoveryPoint int64) (end int64, err error) {
 			return 0, err
 		}
 	}
-	return end, l.syncNames()
-}
-
-// syncNames makes durable that the partition's files exist and whose they are; its first commit round may not
-// have come to that.
-func (l *Log) syncNames() error {
-	metadata := syncTarget{path: filepath.Join(l.path, partitionMetadataFile), optional: true}
-	if err := metadata.sync(l.m.cfg.FS); err != nil {
-		return err
-	}
-	return l.m.cfg.FS.SyncDir(l.path)
+	return end, nil
 }
 
 // dropFrom deletes segments i and later, newest first.
@@ -89,9 +78,6 @@ func (l *Log) recoverSegment(s *LogSegment, recoveryPoint int64) (end int64, tor
 	}
 	if pos < size {
 		// After a failed sync the page cache may hold what the disk does not. Read what the disk has.
-		if err := f.Sync(); err != nil {
-			return 0, false, err
-		}
 		if fd := f.Fd(); fd >= 0 {
 			if err := pagecache.Drop(fd, pos, size-pos); err != nil {
 				return 0, false, err

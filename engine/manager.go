@@ -217,6 +217,11 @@ func (d *logDir) recover(logs []*Log) error {
 		return nil
 	}
 	began := d.m.cfg.Clock.Now()
+	// What the last process wrote may be in the page cache only. Before any of it counts as durable, it is made
+	// so, names included; one flush of the file system takes the place of several for each log.
+	if err := d.m.cfg.FS.SyncAll(d.path); err != nil {
+		return d.fail(err)
+	}
 	err := inParallel(len(logs), d.m.cfg.RecoveryThreads, func(i int) error {
 		if err := logs[i].load(true); err != nil && !errors.Is(err, ErrCorrupt) {
 			return err // a corrupt log is unusable alone
@@ -225,9 +230,6 @@ func (d *logDir) recover(logs []*Log) error {
 	})
 	if err != nil {
 		return err
-	}
-	if err := d.m.cfg.FS.SyncDir(d.path); err != nil {
-		return d.fail(err)
 	}
 	d.m.logger.Info("recovered logs after an unclean stop", "dir", d.path, "logs", len(logs),
 		"ms", d.m.cfg.Clock.Now().Sub(began).Milliseconds())

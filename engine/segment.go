@@ -345,12 +345,3 @@ func (s *LogSegment) largestTimestamp() (int64, error) {
 func (s *LogSegment) flushIndexes() error {
 	return errors.Join(s.offsets.flush(), s.times.flush())
 }
-
-// syncIndexes makes both index files durable.
-func (s *LogSegment) syncIndexes() error {
-	if _, err := s.acquire(); err != nil {
-		return err
-	}
-	defer s.release()
-	return errors.Join(s.offsets.sync(), s.times.sync())
-}

@@ -26,6 +26,7 @@ const (
 	futureDirSuffix   = "-future"
 	strayDirSuffix    = "-stray"
 	deletedFileSuffix = ".deleted"
+	tmpSuffix         = ".tmp"
 )
 
 // parsePartitionDir reads a directory name of the form topic-partition. ok is false for every name that

@@ -20,6 +20,7 @@ const (
 	OpRemove   Op = "remove" // Remove and RemoveAll
 	OpRename   Op = "rename"
 	OpSyncDir  Op = "syncdir"
+	OpSyncAll  Op = "syncall"
 	OpWrite    Op = "write"
 	OpTruncate Op = "truncate"
 	OpSync     Op = "sync"
@@ -34,7 +35,7 @@ const (
 // changes says whether an operation can change what is on the disk: those are numbered for crashes.
 func (o Op) changes() bool {
 	switch o {
-	case OpCreate, OpMkdir, OpRemove, OpRename, OpSyncDir, OpWrite, OpTruncate, OpSync:
+	case OpCreate, OpMkdir, OpRemove, OpRename, OpSyncDir, OpSyncAll, OpWrite, OpTruncate, OpSync:
 		return true
 	}
 	return false
@@ -263,6 +264,11 @@ func (f *Fault) Stat(name string) (info FileInfo, err error) {
 // SyncDir implements FS.
 func (f *Fault) SyncDir(name string) error {
 	return f.do(OpSyncDir, name, func() error { return f.fs.SyncDir(name) }, nil)
+}
+
+// SyncAll implements FS.
+func (f *Fault) SyncAll(name string) error {
+	return f.do(OpSyncAll, name, func() error { return f.fs.SyncAll(name) }, nil)
 }
 
 // Lock implements FS.

@@ -344,6 +344,31 @@ func (m *Mem) SyncDir(path string) error {
 	return nil
 }
 
+// SyncAll implements FS.
+func (m *Mem) SyncAll(string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	syncTree(m.root)
+	return nil
+}
+
+func syncTree(n memNode) {
+	switch n := n.(type) {
+	case *memFile:
+		n.sync()
+	case *memDir:
+		n.sync()
+		for _, child := range n.names {
+			syncTree(child)
+		}
+	}
+}
+
+func (f *memFile) sync() {
+	f.durable = append([]byte(nil), f.data...)
+	f.pending = nil
+}
+
 type memLock struct {
 	m    *Mem
 	path string
@@ -480,8 +505,7 @@ func (h *memHandle) Sync() error {
 	if err := h.check("sync", false); err != nil {
 		return err
 	}
-	h.f.durable = append([]byte(nil), h.f.data...)
-	h.f.pending = nil
+	h.f.sync()
 	return nil
 }
 

@@ -83,6 +83,17 @@ func (osFS) SyncDir(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+func (osFS) SyncAll(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	if err = unix.Syncfs(int(d.Fd())); err != nil {
+		err = &os.PathError{Op: "syncfs", Path: path, Err: err}
+	}
+	return errors.Join(err, d.Close())
+}
+
 func (osFS) Lock(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {

@@ -71,6 +71,10 @@ type FS interface {
 	Stat(path string) (FileInfo, error)
 	// SyncDir makes the names of a directory durable.
 	SyncDir(path string) error
+	// SyncAll makes everything durable that was written so far, data and names, on the whole file system that
+	// holds path (syncfs): one flush where thousands of files would each need theirs. It also waits for what
+	// other programs have written there. It reports failures of writeback since Linux 5.8.
+	SyncAll(path string) error
 	// Lock takes an exclusive advisory lock on the file, making it if absent, until the Closer is closed or
 	// the process ends. ErrLocked if somebody else holds it.
 	Lock(path string) (io.Closer, error)

@@ -1,0 +1,227 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+
+	"kserver/engine/vfs"
+)
+
+// checkpoint writes how far each log is durable, where it starts and what its high watermark is, after making
+// durable what a recovery from there relies on. With final set it also writes what a clean start relies on;
+// appends have ended then.
+//
+// A recovery relies, below the recovery point, on the indexes of sealed segments and on the leader epoch
+// file. Their syncs go one by one while they are few; many are replaced by one sync of the file system.
+func (d *logDir) checkpoint(final bool) error {
+	if err := d.offline(); err != nil {
+		return err
+	}
+	d.checkpointMu.Lock()
+	defer d.checkpointMu.Unlock()
+	recovery := maps.Clone(d.recovery)
+	starts, watermarks := maps.Clone(d.starts), maps.Clone(d.watermarks)
+	live := make(map[TopicPartition]bool)
+	var work checkpointWork
+	for _, l := range d.logs() {
+		live[l.tp] = true
+		if !l.loaded.Load() {
+			continue // its lines stay as they are
+		}
+		c, err := l.prepareCheckpoint(final, &work)
+		if err != nil {
+			return d.checkpointFailed(fmt.Errorf("checkpoint of %s: %w", l.tp, err))
+		}
+		recovery[l.tp], watermarks[l.tp] = c.recoveryPoint, c.highWatermark
+		delete(starts, l.tp)
+		if c.logStart > 0 {
+			starts[l.tp] = c.logStart
+		}
+	}
+	if err := work.finish(d); err != nil {
+		return d.checkpointFailed(err)
+	}
+	for _, m := range []map[TopicPartition]int64{recovery, starts, watermarks} {
+		maps.DeleteFunc(m, func(tp TopicPartition, _ int64) bool { return !live[tp] })
+	}
+	return d.writeCheckpointsLocked(recovery, starts, watermarks)
+}
+
+// checkpointFailed decides the fate of a failed checkpoint: without space it is tried again later, anything
+// else is final for the directory.
+func (d *logDir) checkpointFailed(err error) error {
+	if isDiskFull(err) {
+		return fmt.Errorf("%w: %w: %w", ErrStorage, ErrDiskFull, err)
+	}
+	return d.fail(err)
+}
+
+// checkpointWork collects what a checkpoint has to make durable.
+type checkpointWork struct {
+	files   []syncTarget
+	renames []epochFile
+}
+
+// epochFile is a leader epoch file written under a temporary name.
+type epochFile struct {
+	log *Log
+	dir string
+}
+
+// bulkSyncs is how many files are synced one by one before one sync of the whole file system is cheaper.
+const bulkSyncs = 32
+
+// finish syncs the files, then gives the temporary ones their names, then syncs those. A log deleted since
+// has taken its files away.
+func (w *checkpointWork) finish(d *logDir) error {
+	if err := w.sync(d); err != nil {
+		return err
+	}
+	for _, e := range w.renames {
+		path := filepath.Join(e.dir, leaderEpochFile)
+		if err := d.m.cfg.FS.Rename(path+tmpSuffix, path); err != nil && !isNotExist(err) {
+			e.log.epochs.failed()
+			return err
+		}
+		w.files = append(w.files, syncTarget{dir: e.dir, optional: true})
+	}
+	return w.sync(d)
+}
+
+func (w *checkpointWork) sync(d *logDir) error {
+	files := w.files
+	w.files = nil
+	if len(files) > bulkSyncs {
+		return d.m.cfg.FS.SyncAll(d.path)
+	}
+	for i := range files {
+		if err := files[i].sync(d.m.cfg.FS); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepareCheckpoint returns a log's lines of the checkpoint, adding to work what must be durable before they
+// are written. With final set it also writes what a clean start reads instead of the log: the active
+// segment's indexes and the producer snapshot.
+func (l *Log) prepareCheckpoint(final bool, work *checkpointWork) (c checkpointedOffsets, err error) {
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	l.viewMu.Lock()
+	c = checkpointedOffsets{l.lastFlushed, l.logStart.Load(), l.highWatermark.Load()}
+	l.viewMu.Unlock()
+	if l.deleted {
+		return c, nil
+	}
+	if final && l.changed {
+		if err := l.writeForCleanStart(work); err != nil {
+			return c, err
+		}
+	} else if l.unsnapshotted >= snapshotBytes {
+		if err := l.snapshot(); err != nil {
+			return c, err
+		}
+	}
+	for _, s := range l.segments {
+		if s.indexUnsynced {
+			work.files = append(work.files, syncTarget{path: s.prefix + offsetCodec.suffix, optional: true},
+				syncTarget{path: s.prefix + timeCodec.suffix, optional: true})
+			s.indexUnsynced = false
+		}
+	}
+	if b := l.epochs.take(); b != nil {
+		path := filepath.Join(l.path, leaderEpochFile) + tmpSuffix
+		if err := vfs.WriteFile(l.m.cfg.FS, path, b); err != nil {
+			l.epochs.failed()
+			return c, err
+		}
+		work.files = append(work.files, syncTarget{path: path, optional: true})
+		work.renames = append(work.renames, epochFile{l, l.path})
+	}
+	return c, nil
+}
+
+// writeForCleanStart writes the files a clean start relies on. appendMu is held.
+func (l *Log) writeForCleanStart(work *checkpointWork) error {
+	if active := l.activeLocked(); active.size.Load() > 0 {
+		if err := l.sealActive(active); err != nil {
+			return err
+		}
+	}
+	if p := l.producers; p.snapshotAt != p.end && len(p.entries) > 0 {
+		if err := l.snapshot(); err != nil {
+			return err
+		}
+		work.files = append(work.files, syncTarget{path: filepath.Join(l.path, offsetFileName(p.end)+snapshotSuffix)})
+	}
+	work.files = append(work.files, syncTarget{dir: l.path})
+	return nil
+}
+
+// writeCheckpointsLocked replaces the files whose contents changed. checkpointMu is held.
+func (d *logDir) writeCheckpointsLocked(recovery, starts, watermarks map[TopicPartition]int64) error {
+	for _, file := range []struct {
+		name string
+		old  *map[TopicPartition]int64
+		new  map[TopicPartition]int64
+	}{
+		{logStartFile, &d.starts, starts},
+		{highWatermarkFile, &d.watermarks, watermarks},
+		{recoveryPointFile, &d.recovery, recovery},
+	} {
+		if maps.Equal(*file.old, file.new) {
+			continue
+		}
+		if err := writeOffsetCheckpoint(d.m.cfg.FS, d.path, file.name, file.new); err != nil {
+			if isDiskFull(err) {
+				return fmt.Errorf("%w: %w: %s: %w", ErrStorage, ErrDiskFull, file.name, err)
+			}
+			return d.fail(fmt.Errorf("write of %s: %w", file.name, err))
+		}
+		*file.old = file.new
+	}
+	return nil
+}
+
+// withRecoveryPointAt runs f, which may cut the log back to offset, while the recovery point on disk is not
+// above offset and no checkpoint can raise it.
+func (d *logDir) withRecoveryPointAt(tp TopicPartition, offset int64, f func() error) error {
+	d.checkpointMu.Lock()
+	defer d.checkpointMu.Unlock()
+	if d.recovery[tp] > offset {
+		recovery := maps.Clone(d.recovery)
+		recovery[tp] = offset
+		if err := d.writeCheckpointsLocked(recovery, d.starts, d.watermarks); err != nil {
+			return err
+		}
+	}
+	return f()
+}
+
+// forget removes what the checkpoints say of a log whose directory was deleted, before the name is used again.
+func (d *logDir) forget(tp TopicPartition) error {
+	d.checkpointMu.Lock()
+	defer d.checkpointMu.Unlock()
+	recovery, starts, watermarks := maps.Clone(d.recovery), maps.Clone(d.starts), maps.Clone(d.watermarks)
+	for _, m := range []map[TopicPartition]int64{recovery, starts, watermarks} {
+		delete(m, tp)
+	}
+	return d.writeCheckpointsLocked(recovery, starts, watermarks)
+}
+
+// writeLogStarts makes the current log start offsets of the directory durable.
+func (d *logDir) writeLogStarts() error {
+	d.checkpointMu.Lock()
+	defer d.checkpointMu.Unlock()
+	starts := maps.Clone(d.starts)
+	for _, l := range d.logs() {
+		if l.loaded.Load() {
+			if at := l.logStart.Load(); at > 0 {
+				starts[l.tp] = at
+			}
+		}
+	}
+	return d.writeCheckpointsLocked(d.recovery, starts, d.watermarks)
+}
