@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +35,7 @@ func versionLine() string {
 	if v == "" || v == "(devel)" {
 		v = "development build"
 	}
-	if commit != "" {
+	if commit != "" && !strings.Contains(v, strings.TrimSuffix(commit, "+changes")) {
 		v += " " + commit
 	}
 	return fmt.Sprintf("kserver %s (%s, %s/%s)", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
