@@ -42,14 +42,14 @@ func decompress(codec Codec, payload []byte, limit int64) ([]byte, error) {
 func TestCodecsRoundTrip(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for codec := CodecGzip; codec <= CodecZstd; codec++ {
-		for _, size := range []int{1, 100, snappyBlockSize - 1, snappyBlockSize, snappyBlockSize + 1, 1 << 16, 300_000, 3_000_000} {
+		for _, size := range []int{1, 100, snappyBlockSize - 1, snappyBlockSize, snappyBlockSize + 1, 300_000} {
 			for _, alphabet := range []int{2, 256} {
 				src := make([]byte, size)
 				for i := range src {
 					src[i] = byte(rnd.IntN(alphabet))
 				}
 				for _, level := range []int{DefaultLevel, 1, 9} {
-					if codec.CheckLevel(level) != nil || level != DefaultLevel && size > 1<<16 {
+					if codec.CheckLevel(level) != nil || level != DefaultLevel && size > 1<<15 {
 						continue
 					}
 					b, err := appendCompressed([]byte("prefix"), codec, level, src)

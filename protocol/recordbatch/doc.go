@@ -44,6 +44,8 @@
 //
 //   - Record offset deltas of an uncompressed batch must be 0..n-1; Kafka
 //     stores such a batch as it came and its readers see the wrong offsets.
+//   - A batch that claims LogAppendTime is refused on every topic; Kafka takes it
+//     on a CreateTime topic if its max timestamp is within the bounds.
 //   - A codec number that does not exist is answered with
 //     UNSUPPORTED_COMPRESSION_TYPE; Kafka answers UNKNOWN_SERVER_ERROR.
 //   - Decompressed size is limited (MESSAGE_TOO_LARGE), in Kafka it is not.
