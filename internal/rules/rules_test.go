@@ -46,6 +46,7 @@ func room(importPath string) string {
 // only with a reason in the commit that does it.
 var allowed = []rule{
 	{"netio/uring", nil},
+	{"netio/uring/uringtest", []string{"netio/uring"}},
 	{"sendfile", nil},
 	{"pagecache", nil},
 	{"protocol/recordbatch", nil},
@@ -76,7 +77,7 @@ var clients = []string{"cmd/kbench/...", "bench/..."}
 var clientLibraries = []string{"github.com/twmb/franz-go/pkg/kgo", "github.com/twmb/franz-go/pkg/kadm", "github.com/twmb/franz-go/pkg/kfake"}
 
 // unsafeRooms are the rooms that may import unsafe.
-var unsafeRooms = []string{"netio/uring"}
+var unsafeRooms = []string{"netio/uring/..."}
 
 // matches reports whether a pattern of the tables stands for a room.
 func matches(pattern, room string) bool {
