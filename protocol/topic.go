@@ -1,20 +1,19 @@
 package protocol
 
-import (
-	"strings"
-)
+import "strings"
 
 // MaxTopicNameLength is the largest length of a topic name in bytes.
 const MaxTopicNameLength = 249
 
 // The topics a broker keeps for itself (org.apache.kafka.common.internals.Topic).
 const (
-	ConsumerOffsetsTopic   = "__consumer_offsets"
-	TransactionStateTopic  = "__transaction_state"
-	ShareGroupStateTopic   = "__share_group_state"
-	ClusterMetadataTopic   = "__cluster_metadata"
-	invalidTopicNamePrefix = "Topic name is invalid: "
+	ConsumerOffsetsTopic  = "__consumer_offsets"
+	TransactionStateTopic = "__transaction_state"
+	ShareGroupStateTopic  = "__share_group_state"
+	ClusterMetadataTopic  = "__cluster_metadata"
 )
+
+const invalidTopicNamePrefix = "Topic name is invalid: "
 
 // IsInternalTopic reports whether clients must not write to the topic.
 // ClusterMetadataTopic is not among them: clients do not see it at all.
