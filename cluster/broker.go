@@ -131,8 +131,8 @@ func (b *Broker) compose(endpoints map[string]handlers.Endpoint) error {
 		e := endpoints[a.Name]
 		cfg.Endpoints = append(cfg.Endpoints, controller.Endpoint{Name: a.Name, Host: e.Host, Port: uint16(e.Port), SecurityProtocol: controller.SecurityPlaintext})
 	}
-	for _, id := range b.logs.DirectoryIDs() {
-		cfg.LogDirs = append(cfg.LogDirs, controller.UUID(id))
+	for _, d := range b.logs.Dirs() {
+		cfg.LogDirs = append(cfg.LogDirs, controller.UUID(d.ID))
 	}
 	b.controller, err = controller.Open(cfg)
 	return err

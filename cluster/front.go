@@ -81,7 +81,7 @@ func (f *front) Request(nr *netio.Request) {
 		x.Close(fmt.Errorf("%w: key %d", errUnserved, int16(binary.BigEndian.Uint16(frame))))
 		return
 	}
-	if !api.Transient {
+	if api.Mode == handlers.OnWorker {
 		frame = nr.Keep()
 	}
 	body, err := k.header.Parse(frame)

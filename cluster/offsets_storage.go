@@ -44,7 +44,7 @@ func (s *topicStorage) Replay(partition int32, fn func(recordbatch.Batch) error)
 	if err != nil {
 		return err
 	}
-	return replay(p.Log(), p.Log().HighWatermark(), fn)
+	return replay(p.Log(), p.HighWatermark(), fn)
 }
 
 // MaxBatchBytes implements coordinator.Storage.

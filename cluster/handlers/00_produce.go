@@ -56,7 +56,7 @@ const (
 
 func handle00Produce(b *Broker, r *Request) {
 	var req kmsg.ProduceRequest
-	if !r.Decode(&req) {
+	if !r.DecodeAliased(&req) {
 		return
 	}
 	resp := kmsg.NewPtrProduceResponse()

@@ -47,7 +47,7 @@ type delayedFetch struct {
 
 func handle01Fetch(b *Broker, r *Request) {
 	var req kmsg.FetchRequest
-	if !r.Decode(&req) {
+	if !r.DecodeAliased(&req) {
 		return
 	}
 	head := fetchHead(&req)

@@ -56,8 +56,8 @@ type Client struct {
 // loop of its connection until Async; from then on by whoever will answer it.
 type Request struct {
 	protocol.RequestHeader
-	// Body is what follows the header. It is valid until the request is
-	// answered; until the handler returns where the table says Transient.
+	// Body is what follows the header. It is valid until an OnLoop handler
+	// returns, until the request is answered for an OnWorker one.
 	Body []byte
 	// Client is shared by all requests of the connection.
 	Client *Client
@@ -87,13 +87,20 @@ func (r *Request) ClientIDString() string {
 	return *r.ClientID
 }
 
-// Decode parses the body into msg, whose version it sets. A body that cannot
-// be parsed closes the connection, as Kafka does, and Decode returns false:
-// the handler then returns at once. Strings and byte slices of msg may alias
-// Body.
-func (r *Request) Decode(msg kmsg.Request) bool {
+// Decode parses the body into msg, whose version it sets; msg keeps nothing of
+// Body. A body that cannot be parsed closes the connection, as Kafka does, and
+// Decode returns false: the handler then returns at once.
+func (r *Request) Decode(msg kmsg.Request) bool { return r.decode(msg, protocol.Decode) }
+
+// DecodeAliased is Decode without copies: strings and byte slices of msg alias
+// Body and are valid as long as it is.
+func (r *Request) DecodeAliased(msg kmsg.Request) bool {
+	return r.decode(msg, protocol.DecodeAliased)
+}
+
+func (r *Request) decode(msg kmsg.Request, parse func(kmsg.Request, []byte) error) bool {
 	msg.SetVersion(r.Version)
-	if err := protocol.DecodeAliased(msg, r.Body); err != nil {
+	if err := parse(msg, r.Body); err != nil {
 		r.Close(err)
 		return false
 	}

@@ -22,10 +22,6 @@ type API struct {
 	// Pipelined lets the connection's next request start when Handle has
 	// returned, before this one is answered.
 	Pipelined bool
-	// Transient handlers keep nothing of Body beyond their return, even when
-	// they answer later, so that the frame need not be copied out of its
-	// receive buffer.
-	Transient bool
 	// Estimate is the memory, in bytes, that handling a frame of the given
 	// size is expected to take beside the frame itself.
 	Estimate func(frameBytes int) int
@@ -35,8 +31,8 @@ type API struct {
 // table lists the served APIs. ApiVersions is answered from it, so what is
 // advertised is what is served.
 var table = []API{
-	{Key: 0, Min: 3, Max: 13, Mode: OnLoop, Pipelined: true, Transient: true, Estimate: small, Handle: handle00Produce},
-	{Key: 1, Min: 4, Max: 18, Mode: OnLoop, Transient: true, Estimate: decoded, Handle: handle01Fetch},
+	{Key: 0, Min: 3, Max: 13, Mode: OnLoop, Pipelined: true, Estimate: small, Handle: handle00Produce},
+	{Key: 1, Min: 4, Max: 18, Mode: OnLoop, Estimate: decoded, Handle: handle01Fetch},
 	{Key: 2, Min: 1, Max: 11, Mode: OnWorker, Estimate: decoded, Handle: handle02ListOffsets},
 	{Key: 3, Min: 0, Max: 13, Mode: OnLoop, Estimate: decoded, Handle: handle03Metadata},
 	{Key: 8, Min: 2, Max: 10, Mode: OnLoop, Estimate: decoded, Handle: handle08OffsetCommit},

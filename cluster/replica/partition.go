@@ -18,6 +18,7 @@ type Partition struct {
 	log *engine.Log
 	// leadership is replaced as a whole when the metadata image changes it.
 	leadership atomic.Pointer[Leadership]
+	activated  atomic.Bool
 	deleted    atomic.Bool
 
 	produce purgatory.OffsetQueue // waits for the high watermark
@@ -35,7 +36,6 @@ func newPartition(tp engine.TopicPartition, id [16]byte, log *engine.Log, l Lead
 	p := &Partition{TopicPartition: tp, TopicID: id, log: log}
 	p.leadership.Store(&l)
 	log.SetDurableListener(p)
-	p.Durable(log.DurableEndOffset())
 	return p
 }
 
@@ -44,6 +44,22 @@ func (p *Partition) Log() *engine.Log { return p.log }
 
 // Leadership is the current one.
 func (p *Partition) Leadership() Leadership { return *p.leadership.Load() }
+
+// activate raises the high watermark to what the log found durable when it was
+// opened. It happens at the partition's first use, because it opens the log: a
+// start with thousands of partitions opens none.
+func (p *Partition) activate() {
+	if !p.activated.Load() {
+		p.Durable(p.log.DurableEndOffset())
+		p.activated.Store(true)
+	}
+}
+
+// HighWatermark is the exclusive end of what is acknowledged.
+func (p *Partition) HighWatermark() int64 {
+	p.activate()
+	return p.log.HighWatermark()
+}
 
 // Durable implements engine.DurableListener: the log's durable end has moved.
 func (p *Partition) Durable(end int64) {
@@ -69,6 +85,7 @@ func (p *Partition) remove() {
 // client's leader epoch, when it knows one (>= 0), is the current one
 // (KIP-320).
 func (p *Partition) checkLeader(epoch int32) *protocol.Error {
+	p.activate()
 	l := p.leadership.Load()
 	switch {
 	case p.deleted.Load():
