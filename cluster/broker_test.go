@@ -356,6 +356,9 @@ func TestClosedConnectionLeavesPurgatory(t *testing.T) {
 		}
 		waitFor(t, "20 waiting fetches", func() bool { return p.Watching() == 20 })
 		for _, c := range conns {
+			if err := c.Conn.(*net.TCPConn).SetLinger(0); err != nil { // a reset, not half a close
+				t.Fatal(err)
+			}
 			c.Close()
 		}
 		waitFor(t, "no waiting fetch", func() bool { return p.Watching() == 0 })
