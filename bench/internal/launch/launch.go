@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -162,13 +163,23 @@ func nap(d time.Duration) {
 	_ = unix.Nanosleep(&ts, nil) // a signal may end it early, which does not matter
 }
 
+// Ports for brokers under test: below the range the kernel takes outgoing ports
+// from. A client that polls a port of that range while nobody listens may be
+// given that very port for its own end, connect to itself, and hold the port
+// against the broker.
+const firstPort, lastPort = 12000, 32000
+
 // FreePort returns a TCP port of 127.0.0.1 that nobody listens on now.
 func FreePort() (int, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	var err error
+	for range 100 {
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		var ln net.Listener
+		if ln, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, ln.Close()
+		}
 	}
-	return ln.Addr().(*net.TCPAddr).Port, ln.Close()
+	return 0, fmt.Errorf("no free port from %d to %d: %w", firstPort, lastPort, err)
 }
 
 // Tail returns the end of a log file, for error messages.
