@@ -116,6 +116,31 @@ func commitAt(t *testing.T, addr, group, topic string, offset int64) {
 	})
 }
 
+// TestImmediateRestart starts a broker again the moment its process has ended, by SIGTERM and by
+// SIGKILL, with clients connected: the port has to be free, whatever the kernel still does for the
+// ended process.
+func TestImmediateRestart(t *testing.T) {
+	t.Parallel()
+	b := restartable(t)
+	rounds := 10
+	if suite.spec.Kind == broker.Apache {
+		rounds = 1 // seconds each
+	}
+	for range rounds {
+		for _, end := range []func() error{b.Terminate, b.Kill} {
+			for range 4 {
+				ask[*kmsg.MetadataResponse](t, newConnAt(t, b.Addr()), at(kmsg.NewPtrMetadataRequest(), 9))
+			}
+			if err := end(); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Run(testContext(t)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // TestRestartUnderLoad stops the broker, once by SIGTERM and twice by SIGKILL, while an idempotent producer
 // writes and groups of both libraries read: every acknowledged record is there afterwards, once and
 // in order, and both groups read on to the end.

@@ -85,7 +85,7 @@ for backend in ${backends//,/ }; do
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	if [ $status -ne 0 ]; then
 		broken=1
-		grep -E '^ *--- FAIL|^panic|^interop:|_test\.go:[0-9]+:' "$log" | grep -B1 -A20 -E 'FAIL|panic|interop:' | head -n 80 >&2 || true
+		grep -E -B 12 '^ *--- FAIL|^panic|^interop:' "$log" | grep -E '^ *--- FAIL|^panic|^interop:|_test\.go:[0-9]+:' | head -n 80 >&2 || true
 	fi
 	table+=("$(printf '%-10s %7d %7d %7d %8ds %7d' "$backend" "$p" "$f" "$s" $((SECONDS - begin)) $status)")
 done

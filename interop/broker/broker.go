@@ -4,13 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"kserver/interop/wire"
 )
 
 // StartTimeout bounds how long a broker may take until it accepts a connection.
@@ -68,15 +75,20 @@ func Start(ctx context.Context, spec Spec) (*Broker, error) {
 	return b, b.Run(ctx)
 }
 
-// freePort asks the kernel for a port nobody listens on. Another process may take it before the
-// broker does; the start then fails with a clear message.
+// freePort finds a port nobody listens on, below the range from which the kernel takes the ports of
+// outgoing connections: from there, a client that reconnects to a stopped broker may be given the
+// broker's own port and connect to itself.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	const first, beyond, attempts = 12000, 32000, 100
+	var err error
+	for range attempts {
+		port := first + rand.IntN(beyond-first)
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, fmt.Errorf("no free port: %w", err)
 }
 
 // Addr is the broker's address as host:port.
@@ -88,7 +100,7 @@ func (b *Broker) DataDir() string { return filepath.Join(b.spec.Dir, "data") }
 // LogFile is where the broker's own output goes.
 func (b *Broker) LogFile() string { return filepath.Join(b.spec.Dir, "server.log") }
 
-// Run starts the process of a broker that is not running and waits until it accepts connections.
+// Run starts the process of a broker that is not running and waits until it answers.
 func (b *Broker) Run(ctx context.Context) error {
 	argv, err := b.command()
 	if err != nil {
@@ -101,6 +113,10 @@ func (b *Broker) Run(ctx context.Context) error {
 	defer log.Close()
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = b.spec.Dir
+	// kserver takes KSERVER_ and KAFKA_ variables for settings; those here steer the tests.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "KSERVER_") || strings.HasPrefix(v, "KAFKA_")
+	})
 	cmd.Stdout, cmd.Stderr = log, log
 	// A group of its own: an interrupt typed at the test run does not reach the broker first.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -116,30 +132,44 @@ func (b *Broker) Run(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(b.spec.Dir, "pid"), []byte(pid), 0o644); err != nil {
 		return errors.Join(err, b.Kill())
 	}
-	if err := b.awaitAccept(ctx); err != nil {
+	if err := b.awaitAnswer(ctx); err != nil {
 		return errors.Join(err, b.Kill())
 	}
 	return nil
 }
 
-func (b *Broker) awaitAccept(ctx context.Context) error {
+// awaitAnswer waits for the answer to a request. That something accepts connections is not enough:
+// it could be what the kernel still keeps of an earlier process.
+func (b *Broker) awaitAnswer(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, StartTimeout)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		nc, err := net.DialTimeout("tcp", b.Addr(), time.Second)
+		err := b.probe(ctx)
 		if err == nil {
-			return nc.Close()
+			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-b.done:
 			return fmt.Errorf("the broker ended at start (%v), see %s", b.exit, b.LogFile())
 		case <-ctx.Done():
-			return fmt.Errorf("the broker does not accept connections, see %s: %w", b.LogFile(), ctx.Err())
+			return fmt.Errorf("the broker does not answer (%v), see %s: %w", err, b.LogFile(), ctx.Err())
 		}
 	}
+}
+
+// probe asks for the API versions.
+func (b *Broker) probe(ctx context.Context) error {
+	conn, err := wire.Dial(ctx, b.Addr(), "interop-probe")
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetTimeout(time.Second)
+	_, err = conn.Do(kmsg.NewPtrApiVersionsRequest())
+	return err
 }
 
 // Terminate sends SIGTERM and waits for the end. A kserver must exit with status 0; Apache

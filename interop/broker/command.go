@@ -36,7 +36,7 @@ func (b *Broker) command() ([]string, error) {
 	settings := maps.Clone(fewPartitions)
 	maps.Copy(settings, b.spec.Settings)
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		argv = append(argv, "--"+name, settings[name])
+		argv = append(argv, "--override", name+"="+settings[name])
 	}
 	return argv, nil
 }
