@@ -4,7 +4,8 @@ package engine
 type DurableListener interface {
 	// Durable: everything below end meets the topic's durability promise.
 	Durable(end int64)
-	// Failed: the log's directory is offline; nothing more becomes durable. errors.Is(err, ErrStorage).
+	// Failed: nothing more becomes durable, because the log's directory is offline (ErrStorage), or the log
+	// was deleted or closed (ErrLogClosed).
 	Failed(err error)
 }
 

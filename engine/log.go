@@ -79,11 +79,12 @@ const recentBatchCount = 32
 // recentBatch is where one of the newest batches begins.
 type recentBatch struct {
 	base     int64
+	last     int64 // last offset
 	segment  *LogSegment
 	position int64
 }
 
-// recentBatches is a ring of the newest batches, which are contiguous up to the log end.
+// recentBatches is a ring of the newest batches, none left out up to the log end.
 type recentBatches struct {
 	ring []recentBatch
 	next int
@@ -105,13 +106,12 @@ func (r *recentBatches) at(i int) recentBatch {
 	return r.ring[(r.next+len(r.ring)-1-i)%len(r.ring)]
 }
 
-// containing finds the batch that holds offset (which is below the log end), and the start of the one after
-// it (zero if it is the newest).
+// containing finds the batch that holds offset, and the one after it (zero if it is the newest).
 func (r *recentBatches) containing(offset int64) (b, next recentBatch, ok bool) {
 	for i := range r.ring {
 		b = r.at(i)
 		if b.base <= offset {
-			return b, next, true
+			return b, next, b.last >= offset
 		}
 		next = b
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 
 	"kserver/protocol/recordbatch"
 )
@@ -57,17 +58,10 @@ func (l *Log) AppendAsLeader(b []byte, o AppendOptions) (AppendInfo, error) {
 	appendTime := int64(-1)
 	if o.Origin == OriginClient {
 		now := l.nowMs()
-		v, err := recordbatch.ValidateProduce(b, &recordbatch.ValidateOptions{
-			Topic: l.tp.Topic, Partition: l.tp.Partition,
-			MaxBatchBytes: cfg.MaxMessageBytes, MaxSegmentBytes: cfg.SegmentBytes,
-			NowMs: now, CheckTimestamps: true, BeforeMaxMs: cfg.BeforeMaxMs, AfterMaxMs: cfg.AfterMaxMs,
-			LogAppendTime: cfg.LogAppendTime, Compacted: cfg.Compact, ProduceVersion: o.ProduceVersion,
-			Compression: cfg.CompressionType, Level: cfg.CompressionLevel,
-		})
-		if err != nil {
+		var err error
+		if b, err = l.validate(b, cfg, now, o.ProduceVersion); err != nil {
 			return AppendInfo{}, err
 		}
-		b = v.Batch
 		if cfg.LogAppendTime {
 			appendTime = now
 		}
@@ -85,6 +79,24 @@ func (l *Log) AppendAsLeader(b []byte, o AppendOptions) (AppendInfo, error) {
 		l.advanceDurable(relaxedEnd)
 	}
 	return info, nil
+}
+
+// validateOptions are reused, because they would otherwise be the one allocation of an append.
+var validateOptions = sync.Pool{New: func() any { return new(recordbatch.ValidateOptions) }}
+
+// validate checks a client's batch; the result may lie in memory of its own.
+func (l *Log) validate(b []byte, cfg *LogConfig, now int64, produceVersion int16) ([]byte, error) {
+	o := validateOptions.Get().(*recordbatch.ValidateOptions)
+	defer validateOptions.Put(o)
+	*o = recordbatch.ValidateOptions{
+		Topic: l.tp.Topic, Partition: l.tp.Partition,
+		MaxBatchBytes: cfg.MaxMessageBytes, MaxSegmentBytes: cfg.SegmentBytes,
+		NowMs: now, CheckTimestamps: true, BeforeMaxMs: cfg.BeforeMaxMs, AfterMaxMs: cfg.AfterMaxMs,
+		LogAppendTime: cfg.LogAppendTime, Compacted: cfg.Compact, ProduceVersion: produceVersion,
+		Compression: cfg.CompressionType, Level: cfg.CompressionLevel,
+	}
+	v, err := recordbatch.ValidateProduce(b, o)
+	return v.Batch, err
 }
 
 // checkBatches makes sure that b is a sequence of whole batches with good checksums.
@@ -296,8 +308,11 @@ func (l *Log) noteBatches(s *LogSegment, b []byte, position int64, cfg *LogConfi
 	for rest := b; len(rest) > 0; {
 		var batch recordbatch.Batch
 		batch, rest, _ = recordbatch.Next(rest)
-		at := batchAt{position: position, size: int64(len(batch)), base: batch.BaseOffset(), last: batch.LastOffset()}
-		if err := ix.add(s, at, batch.MaxTimestamp()); err != nil && firstErr == nil {
+		at := batchAt{
+			position: position, size: int64(len(batch)), base: batch.BaseOffset(), last: batch.LastOffset(),
+			maxTimestamp: batch.MaxTimestamp(),
+		}
+		if err := ix.add(s, at); err != nil && firstErr == nil {
 			firstErr = err
 		}
 		l.epochs.assign(batch.PartitionLeaderEpoch(), at.base)
@@ -314,7 +329,7 @@ func (l *Log) noteBatches(s *LogSegment, b []byte, position int64, cfg *LogConfi
 func (l *Log) publishAppend(s *LogSegment, b []byte, position int64, sum batchSummary) {
 	for len(b) > 0 {
 		batch, rest, _ := recordbatch.Next(b)
-		l.recent.add(recentBatch{batch.BaseOffset(), s, position})
+		l.recent.add(recentBatch{batch.BaseOffset(), batch.LastOffset(), s, position})
 		position += int64(len(batch))
 		b = rest
 	}

@@ -202,15 +202,15 @@ func (l *Log) openActive(s *LogSegment) (end int64, err error) {
 	}
 	end = s.base
 	first := true
-	err = eachHeader(f, pos, s.size.Load(), func(b batchAt, maxTimestamp int64) {
+	err = eachHeader(f, pos, s.size.Load(), func(b batchAt) {
 		if first && indexed && b.last != s.base+int64(entry.relOffset) {
 			err = errBadIndex
 		}
 		first = false
 		end = b.last + 1
 		s.bytesSinceIndex += int(b.size)
-		if maxTimestamp > s.maxTimestamp.Load() {
-			s.maxTimestamp.Store(maxTimestamp)
+		if b.maxTimestamp > s.maxTimestamp.Load() {
+			s.maxTimestamp.Store(b.maxTimestamp)
 			s.offsetOfMaxTimestamp.Store(b.last)
 		}
 	})
@@ -226,30 +226,27 @@ func firstTimestamp(f vfs.File, size int64) (int64, error) {
 	var w headerWalk
 	w.open(f, size, false)
 	defer w.close()
-	_, h, err := w.at(0)
+	b, _, err := w.at(0)
 	if err == io.EOF {
 		return -1, nil
 	}
-	if err != nil {
-		return -1, err
-	}
-	return h.MaxTimestamp(), nil
+	return b.maxTimestamp, err
 }
 
 // eachHeader calls visit for every batch between two positions.
-func eachHeader(f vfs.File, pos, end int64, visit func(b batchAt, maxTimestamp int64)) error {
+func eachHeader(f vfs.File, pos, end int64, visit func(b batchAt)) error {
 	var w headerWalk
 	w.open(f, end, false)
 	defer w.close()
 	for {
-		b, h, err := w.at(pos)
+		b, _, err := w.at(pos)
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		visit(b, h.MaxTimestamp())
+		visit(b)
 		pos = b.end()
 	}
 }

@@ -19,8 +19,9 @@ func (l *Log) recoverSegments(recoveryPoint int64) (end int64, err error) {
 	end = l.segments[first].base
 	for i := first; i < len(l.segments); i++ {
 		s := l.segments[i]
-		if i > first && s.base != end {
-			// A hole: the end of the segment before was never written out, so this one was never durable.
+		if i > first && s.base != end && s.base-l.segments[i-1].base <= maxRelativeOffset {
+			// A hole: the end of the segment before was never written out, so this one was never durable. (Only
+			// a segment that the one before could not have reached begins elsewhere: see maybeRoll.)
 			l.m.logger.Warn("dropping segments behind a hole", "topic", l.tp.Topic, "partition", l.tp.Partition,
 				"logEndOffset", end, "baseOffset", s.base)
 			if err := l.dropFrom(i); err != nil {
@@ -197,7 +198,7 @@ func (l *Log) scanBatches(s *LogSegment, f vfs.File, ix *indexer, pos, end int64
 		if at.base < end || at.last-s.base > maxRelativeOffset {
 			return pos, end, nil
 		}
-		epoch, maxTimestamp := h.PartitionLeaderEpoch(), h.MaxTimestamp()
+		epoch := h.PartitionLeaderEpoch()
 		if int64(cap(buf)) < at.size {
 			buf = make([]byte, at.size)
 		}
@@ -208,7 +209,7 @@ func (l *Log) scanBatches(s *LogSegment, f vfs.File, ix *indexer, pos, end int64
 		if batch.CheckCRC() != nil {
 			return pos, end, nil
 		}
-		if err := ix.add(s, at, maxTimestamp); err != nil {
+		if err := ix.add(s, at); err != nil {
 			return 0, 0, err
 		}
 		l.epochs.assign(epoch, at.base)

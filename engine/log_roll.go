@@ -20,8 +20,15 @@ func (l *Log) maybeRoll(cfg *LogConfig, sum batchSummary, n int64) error {
 		return nil
 	}
 	// The new segment begins where this one ends even if the batches leave a gap: that neighbours touch is
-	// how recovery knows that nothing between them was lost.
-	return l.roll(l.logEnd.Load())
+	// how recovery knows that nothing between them was lost. A gap too wide for that tells itself.
+	base := l.logEnd.Load()
+	if sum.last-base > maxRelativeOffset {
+		base = sum.first
+		if err := s.syncLog(); err != nil {
+			return err
+		}
+	}
+	return l.roll(base)
 }
 
 // tooOld applies segment.ms: by record time where the segment's first append had one, else by the clock.

@@ -95,7 +95,14 @@ func (l *Log) searchSegment(s *LogSegment, ts int64) (foundRecord, error) {
 		return notFound, err
 	}
 	if indexed && err == nil {
-		from = max(from, s.base+int64(entry.relOffset)+1)
+		// An entry that is not true is not used: the search begins earlier and finds the same.
+		ok, err := s.timeEntryHolds(f, entry, size)
+		if err != nil {
+			return notFound, err
+		}
+		if ok {
+			from = max(from, s.base+int64(entry.relOffset)+1)
+		}
 	}
 	b, found, err := s.locate(f, from, size, false)
 	if err != nil || !found {
@@ -105,14 +112,14 @@ func (l *Log) searchSegment(s *LogSegment, ts int64) (foundRecord, error) {
 	w.open(f, size, false)
 	defer w.close()
 	for pos := b.position; ; {
-		at, h, err := w.at(pos)
+		at, _, err := w.at(pos)
 		if err == io.EOF {
 			return notFound, nil
 		}
 		if err != nil {
 			return notFound, fmt.Errorf("%s.log: %w", s.prefix, err)
 		}
-		if h.MaxTimestamp() >= ts {
+		if at.maxTimestamp >= ts {
 			if r, err := searchBatch(f, at, ts, start); err != nil || r.ok {
 				return r, err
 			}

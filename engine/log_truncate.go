@@ -158,9 +158,9 @@ func (s *LogSegment) rescanTimestamps(f vfs.File) error {
 		return err
 	}
 	if found {
-		err = eachHeader(f, b.position, s.size.Load(), func(b batchAt, maxTimestamp int64) {
-			if maxTimestamp > largest {
-				largest, at = maxTimestamp, b.last
+		err = eachHeader(f, b.position, s.size.Load(), func(b batchAt) {
+			if b.maxTimestamp > largest {
+				largest, at = b.maxTimestamp, b.last
 			}
 		})
 	}

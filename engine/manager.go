@@ -387,6 +387,9 @@ func (l *Log) adoptID(topicID [16]byte, cfg LogConfig) error {
 }
 
 func (m *LogManager) emptiestDir() *logDir {
+	if d := m.dirs[0]; len(m.dirs) == 1 && d.offline() == nil {
+		return d
+	}
 	var best *logDir
 	fewest := 0
 	for _, d := range m.dirs {

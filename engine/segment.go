@@ -97,6 +97,8 @@ type batchAt struct {
 	size     int64
 	base     int64 // first offset
 	last     int64 // last offset
+	// maxTimestamp is the largest timestamp of its records, in ms.
+	maxTimestamp int64
 }
 
 func (b batchAt) end() int64 { return b.position + b.size }
@@ -154,7 +156,7 @@ func (w *headerWalk) at(pos int64) (batchAt, recordbatch.Batch, error) {
 	if magic := h[magicOffset]; magic != recordbatch.Magic {
 		return batchAt{}, nil, fmt.Errorf("%w: position %d: magic %d", ErrCorrupt, pos, magic)
 	}
-	b := batchAt{position: pos, size: int64(size), base: h.BaseOffset(), last: h.LastOffset()}
+	b := batchAt{position: pos, size: int64(size), base: h.BaseOffset(), last: h.LastOffset(), maxTimestamp: h.MaxTimestamp()}
 	if b.end() > w.end || b.last < b.base {
 		return batchAt{}, nil, fmt.Errorf("%w: batch of %d bytes at position %d ends behind the segment", ErrCorrupt, size, pos)
 	}
@@ -180,6 +182,11 @@ func (s *LogSegment) locateOnce(f vfs.File, offset, size int64, useIndex, noWait
 	if err := s.ensureIndexes(f); err != nil {
 		return b, false, err
 	}
+	return s.walkTo(f, offset, size, useIndex, noWait)
+}
+
+// walkTo is locate with the offset index as it is. errBadIndex when the index contradicts the log.
+func (s *LogSegment) walkTo(f vfs.File, offset, size int64, useIndex, noWait bool) (b batchAt, found bool, err error) {
 	var entry offsetEntry
 	var indexed bool
 	if useIndex {
@@ -227,9 +234,7 @@ func (s *LogSegment) ensureIndexes(f vfs.File) error {
 	}
 	err := errors.Join(s.offsets.load(false), s.times.load(false))
 	if err == nil {
-		if e, ok := s.offsets.lastEntry(); ok && int64(e.position) >= s.size.Load() {
-			err = errBadIndex
-		}
+		err = s.checkTimes(f)
 	}
 	if errors.Is(err, errBadIndex) || errors.Is(err, fs.ErrNotExist) {
 		err = s.rebuildIndexesLocked(f)
@@ -238,6 +243,46 @@ func (s *LogSegment) ensureIndexes(f vfs.File) error {
 		s.indexLoaded.Store(true)
 	}
 	return err
+}
+
+// checkTimes makes sure that the last entry of a sealed segment's time index is true and the largest, because
+// retention and searches by time believe it. errBadIndex if not.
+func (s *LogSegment) checkTimes(f vfs.File) error {
+	size := s.size.Load()
+	if size == 0 {
+		return nil
+	}
+	e, ok := s.times.lastEntry()
+	if !ok {
+		return errBadIndex
+	}
+	if ok, err := s.timeEntryHolds(f, e, size); err != nil || !ok {
+		return errors.Join(err, errBadIndex)
+	}
+	from := int64(0)
+	if last, ok := s.offsets.lastEntry(); ok {
+		from = int64(last.position)
+	}
+	var later error
+	err := eachHeader(f, from, size, func(b batchAt) {
+		if b.maxTimestamp > e.timestamp {
+			later = errBadIndex
+		}
+	})
+	if errors.Is(err, ErrCorrupt) {
+		err = errBadIndex // the position may be wrong; the rebuild finds out
+	}
+	return errors.Join(err, later)
+}
+
+// timeEntryHolds compares an entry of the time index with its batch.
+func (s *LogSegment) timeEntryHolds(f vfs.File, e timeEntry, size int64) (bool, error) {
+	offset := s.base + int64(e.relOffset)
+	b, found, err := s.walkTo(f, offset, size, true, false)
+	if errors.Is(err, errBadIndex) || errors.Is(err, ErrCorrupt) {
+		return false, nil
+	}
+	return found && b.base <= offset && b.maxTimestamp == e.timestamp, err
 }
 
 func (s *LogSegment) rebuildIndexes(f vfs.File) error {
@@ -258,14 +303,14 @@ func (s *LogSegment) rebuildIndexesLocked(f vfs.File) error {
 	var ix indexer
 	ix.reset(defaultIndexInterval)
 	for pos := int64(0); ; {
-		b, h, err := w.at(pos)
+		b, _, err := w.at(pos)
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
 			return fmt.Errorf("%s.log: %w", s.prefix, err)
 		}
-		if err := ix.add(s, b, h.MaxTimestamp()); err != nil {
+		if err := ix.add(s, b); err != nil {
 			return err
 		}
 		pos = b.end()
@@ -294,9 +339,9 @@ func (ix *indexer) reset(interval int) {
 	*ix = indexer{interval: interval, maxTimestamp: -1, offsetOfMax: -1}
 }
 
-func (ix *indexer) add(s *LogSegment, b batchAt, maxTimestamp int64) error {
-	if maxTimestamp > ix.maxTimestamp {
-		ix.maxTimestamp, ix.offsetOfMax = maxTimestamp, b.last
+func (ix *indexer) add(s *LogSegment, b batchAt) error {
+	if b.maxTimestamp > ix.maxTimestamp {
+		ix.maxTimestamp, ix.offsetOfMax = b.maxTimestamp, b.last
 	}
 	if ix.sinceEntry > ix.interval {
 		if err := s.offsets.append(offsetEntry{int32(b.last - s.base), int32(b.position)}); err != nil {
@@ -344,4 +389,19 @@ func (s *LogSegment) largestTimestamp() (int64, error) {
 // pinned.
 func (s *LogSegment) flushIndexes() error {
 	return errors.Join(s.offsets.flush(), s.times.flush())
+}
+
+// syncLog makes what was written to the log file durable; a segment without a file has nothing to sync.
+func (s *LogSegment) syncLog() error {
+	f, err := s.acquire()
+	if isNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer s.release()
+	s.syncMu.Lock()
+	defer s.syncMu.Unlock()
+	return f.Sync()
 }
