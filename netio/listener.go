@@ -15,6 +15,16 @@ import (
 // of descriptors or memory.
 const acceptBackoff = 100 * time.Millisecond
 
+// A process that was killed while io_uring accepted for it keeps its port for
+// some milliseconds more: the kernel tears the ring down, and lets go of the
+// socket, after the process is gone. Who starts its successor at once must not
+// be told that the port is in use; who really shares a port is told a little
+// later.
+const (
+	bindPatience = time.Second
+	bindRetry    = 2 * time.Millisecond
+)
+
 // listener is one listening socket. One loop accepts from it and hands the
 // sockets out to the loop with the fewest connections: accepting is rare, every
 // loop gets an equal share however the kernel wakes them, the limits are
@@ -42,6 +52,10 @@ func bindListener(cfg *Config, network, addr, name string) (*listener, error) {
 		return nil, fmt.Errorf("netio: listen on %s: %w", addr, err)
 	}
 	fd, err := bindSocket(cfg, network, tcp)
+	for end := time.Now().Add(bindPatience); errors.Is(err, unix.EADDRINUSE) && time.Now().Before(end); {
+		time.Sleep(bindRetry)
+		fd, err = bindSocket(cfg, network, tcp)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("netio: listen on %s: %w", addr, err)
 	}
