@@ -100,8 +100,8 @@ func (c *Controller) start() error {
 }
 
 // startRecords are what a start writes: the end of a transaction its writer left
-// open, the features of a new cluster, and the registration of this broker. Its
-// epoch is, as in Kafka, the offset the records begin at.
+// open, the features of a new cluster, and the registration of this broker, whose
+// epoch is the offset its record will have.
 func (c *Controller) startRecords(image *MetadataImage, open bool) ([]Record, error) {
 	incarnation, err := NewUUID(c.cfg.Random)
 	if err != nil {
@@ -116,7 +116,7 @@ func (c *Controller) startRecords(image *MetadataImage, open bool) ([]Record, er
 		records = append(records, &FeatureLevelRecord{Name: MetadataVersionFeature, Level: MetadataVersion})
 	}
 	return append(records, &RegisterBrokerRecord{Broker{
-		ID: c.cfg.NodeID, Epoch: image.Version + 1, Incarnation: incarnation,
+		ID: c.cfg.NodeID, Epoch: image.Version + 1 + int64(len(records)), Incarnation: incarnation,
 		Endpoints: c.cfg.Endpoints, Rack: c.cfg.Rack, Features: SupportedFeatures(), LogDirs: c.cfg.LogDirs,
 	}}), nil
 }

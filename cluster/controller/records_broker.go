@@ -49,13 +49,11 @@ func readRegisterBroker(r *reader, version int16) Record {
 	}
 	b.Incarnation = r.uuid()
 	b.Epoch = r.int64()
-	n, _ := r.array(7)
-	for range n {
+	for range r.length(7) {
 		b.Endpoints = append(b.Endpoints, Endpoint{r.string(), r.string(), uint16(r.int16()), r.int16()})
 		r.tags(nil)
 	}
-	n, _ = r.array(6)
-	for range n {
+	for range r.length(6) {
 		b.Features = append(b.Features, FeatureRange{r.string(), r.int16(), r.int16()})
 		r.tags(nil)
 	}
@@ -67,7 +65,7 @@ func readRegisterBroker(r *reader, version int16) Record {
 	r.tags(func(tag uint64, f *reader) bool {
 		switch {
 		case tag == 0 && version >= 3:
-			b.LogDirs = f.uuids()
+			b.LogDirs = emptyIsNil(f.uuids())
 		case tag == 1 && version >= 4:
 			b.CordonedLogDirs = f.uuids()
 		default:

@@ -110,8 +110,26 @@ func (r *reader) array(size int) (n int, ok bool) {
 	return int(v - 1), true
 }
 
-// int32s reads an array of int32; null is nil, and empty is not.
+// length is array for one that must not be null.
+func (r *reader) length(size int) int {
+	n, ok := r.array(size)
+	if !ok {
+		r.fail("null array")
+	}
+	return n
+}
+
+// int32s reads an array of int32 that must not be null.
 func (r *reader) int32s() []int32 {
+	out := r.nullableInt32s()
+	if out == nil {
+		r.fail("null array")
+	}
+	return out
+}
+
+// nullableInt32s reads an array of int32; null is nil, and empty is not.
+func (r *reader) nullableInt32s() []int32 {
 	n, ok := r.array(4)
 	if !ok {
 		return nil

@@ -115,9 +115,9 @@ func readPartition(r *reader, version int16) Record {
 		case tag == 0:
 			out.RecoveryState = f.int8()
 		case tag == 1 && version >= 2:
-			out.ELR = f.int32s()
+			out.ELR = f.nullableInt32s()
 		case tag == 2 && version >= 2:
-			out.LastKnownELR = f.int32s()
+			out.LastKnownELR = f.nullableInt32s()
 		default:
 			return false
 		}
@@ -230,23 +230,23 @@ func readPartitionChange(r *reader, version int16) Record {
 	r.tags(func(tag uint64, f *reader) bool {
 		switch {
 		case tag == 0:
-			out.ISR = f.int32s()
+			out.ISR = f.nullableInt32s()
 		case tag == 1:
 			leader := f.int32()
 			out.Leader = &leader
 		case tag == 2:
-			out.Replicas = f.int32s()
+			out.Replicas = f.nullableInt32s()
 		case tag == 3:
-			out.Removing = f.int32s()
+			out.Removing = f.nullableInt32s()
 		case tag == 4:
-			out.Adding = f.int32s()
+			out.Adding = f.nullableInt32s()
 		case tag == 5:
 			state := f.int8()
 			out.RecoveryState = &state
 		case tag == 6 && version >= 2:
-			out.ELR = f.int32s()
+			out.ELR = f.nullableInt32s()
 		case tag == 7 && version >= 2:
-			out.LastKnownELR = f.int32s()
+			out.LastKnownELR = f.nullableInt32s()
 		case tag == 8 && version >= 1:
 			out.Directories = f.uuids()
 		default:

@@ -86,8 +86,8 @@ func planDeletes(image *MetadataImage, refs []TopicRef) ([]DeleteResult, []Recor
 }
 
 // findDeletable finds the topic ref names. names and ids count how often the
-// request names each; it makes the count of a duplicate negative, as a sign that
-// it has been answered. The topic may be found and still be refused.
+// request names each; it makes the count of what is given twice negative, as a
+// sign that it has been answered. The topic may be found and still be refused.
 func findDeletable(image *MetadataImage, ref TopicRef, names map[string]int, ids map[UUID]int) (*Topic, *protocol.Error) {
 	switch {
 	case ref.Name == nil && ref.ID.IsZero():
@@ -103,7 +103,8 @@ func findDeletable(image *MetadataImage, ref TopicRef, names map[string]int, ids
 		if !ok {
 			return nil, unknown(protocol.UnknownTopicID)
 		}
-		if names[t.Name] != 0 {
+		if names[t.Name] == 1 {
+			names[t.Name], ids[t.ID] = -1, -1
 			return t, errNameAndID
 		}
 		return t, nil
@@ -117,6 +118,7 @@ func findDeletable(image *MetadataImage, ref TopicRef, names map[string]int, ids
 		return nil, unknown(protocol.UnknownTopicOrPartition)
 	}
 	if ids[t.ID] != 0 {
+		names[t.Name], ids[t.ID] = -1, -1
 		return t, errNameAndID
 	}
 	return t, nil
