@@ -28,7 +28,7 @@ func (s *topicStorage) Append(partition, leaderEpoch int32, batch recordbatch.Ba
 	if p.Leadership().LeaderEpoch != leaderEpoch {
 		return 0, protocol.Errorf(protocol.NotLeaderOrFollower, "%s is not led here in epoch %d", p.TopicPartition, leaderEpoch)
 	}
-	info, err := p.Append(batch, engine.AppendOptions{Origin: engine.OriginCoordinator})
+	info, err := p.Append(batch, true, engine.AppendOptions{Origin: engine.OriginCoordinator})
 	if err != nil {
 		return 0, replica.KafkaError(err)
 	}

@@ -44,13 +44,16 @@ func (p *publisher) Publish(d *controller.Delta, _ *controller.MetadataImage) er
 
 // apply creates or changes the replicas of a topic.
 func (p *publisher) apply(before, t *controller.Topic) error {
-	cfg, err := configs.ResolveLogConfig(p.configs, t.Configs)
+	cfg, err := configs.ResolveTopic(p.configs, t.Configs)
 	if err != nil {
 		return fmt.Errorf("topic %s: %w", t.Name, err)
 	}
-	s := replica.TopicState{Name: t.Name, ID: t.ID, Internal: t.Internal, Config: cfg, Partitions: make([]replica.Leadership, len(t.Partitions))}
+	s := replica.TopicState{Name: t.Name, ID: t.ID, Internal: t.Internal, Config: cfg.Log, Partitions: make([]replica.Leadership, len(t.Partitions))}
 	for i, part := range t.Partitions {
-		s.Partitions[i] = replica.Leadership{Leader: part.Leader, LeaderEpoch: part.LeaderEpoch, IsLeader: part.Leader == p.nodeID}
+		s.Partitions[i] = replica.Leadership{
+			Leader: part.Leader, LeaderEpoch: part.LeaderEpoch, IsLeader: part.Leader == p.nodeID,
+			Replicas: len(part.Replicas), ISR: len(part.ISR), MinISR: cfg.MinInsyncReplicas,
+		}
 	}
 	if err := p.replicas.Apply(s); err != nil {
 		return err

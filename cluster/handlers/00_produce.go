@@ -159,7 +159,7 @@ func appendBatch(p *replica.Partition, perr *protocol.Error, req *kmsg.ProduceRe
 	case req.TransactionID != nil:
 		return engine.AppendInfo{}, errNotInTransactionV0
 	}
-	return p.Append(records, engine.AppendOptions{Origin: engine.OriginClient, ProduceVersion: req.Version})
+	return p.Append(records, req.Acks == -1, engine.AppendOptions{Origin: engine.OriginClient, ProduceVersion: req.Version})
 }
 
 // failPartition fills a partition's answer from err and adds to leaders the

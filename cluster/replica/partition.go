@@ -25,12 +25,21 @@ type Partition struct {
 	fetch   purgatory.Watchers    // wait for bytes
 }
 
-// Leadership is what the metadata image says of a partition's leader.
+// Leadership is what the metadata image says of a partition's leader and
+// replicas.
 type Leadership struct {
 	Leader      int32
 	LeaderEpoch int32
 	IsLeader    bool // this broker is Leader
+	Replicas    int  // assigned
+	ISR         int  // in sync
+	// MinISR is the topic's min.insync.replicas.
+	MinISR int
 }
+
+// enoughReplicas reports whether acks=all may be promised: the in-sync replicas
+// are at least min.insync.replicas, or all there are.
+func (l *Leadership) enoughReplicas() bool { return l.ISR >= min(l.MinISR, l.Replicas) }
 
 func newPartition(tp engine.TopicPartition, id [16]byte, log *engine.Log, l Leadership) *Partition {
 	p := &Partition{TopicPartition: tp, TopicID: id, log: log}
@@ -103,12 +112,18 @@ func (p *Partition) checkLeader(epoch int32) *protocol.Error {
 
 // Append appends the batch of a produce request. The batch is stamped in
 // place. It is durable, and the acknowledgement due, once WaitAppended says so
-// for AppendInfo.LastOffset+1.
-func (p *Partition) Append(batch []byte, o engine.AppendOptions) (engine.AppendInfo, error) {
+// for AppendInfo.LastOffset+1. With allAcks, too few in-sync replicas refuse the
+// append.
+func (p *Partition) Append(batch []byte, allAcks bool, o engine.AppendOptions) (engine.AppendInfo, error) {
 	if err := p.checkLeader(-1); err != nil {
 		return engine.AppendInfo{}, err
 	}
-	o.LeaderEpoch = p.leadership.Load().LeaderEpoch
+	l := p.leadership.Load()
+	if allAcks && !l.enoughReplicas() {
+		return engine.AppendInfo{}, protocol.Errorf(protocol.NotEnoughReplicas,
+			"%s has %d in-sync replicas, min.insync.replicas is %d", p.TopicPartition, l.ISR, l.MinISR)
+	}
+	o.LeaderEpoch = l.LeaderEpoch
 	return p.log.AppendAsLeader(batch, o)
 }
 
