@@ -81,7 +81,8 @@ func (l *Log) deleteOldest(n int) error {
 			return err
 		}
 	}
-	// The names that stay must be durable before others go, or a crash could leave none.
+	// The names that stay must be durable before others go, or a crash could leave none; and those that went
+	// last time must be gone.
 	if err := l.m.cfg.FS.SyncDir(l.path); err != nil {
 		return err
 	}
@@ -92,8 +93,9 @@ func (l *Log) deleteOldest(n int) error {
 	l.publishOffsets(start, l.highWatermark.Load(), l.logEnd.Load())
 	l.viewMu.Unlock()
 	l.epochs.truncateFromStart(start)
-	for _, s := range gone {
-		if err := l.deleteSegment(s, false); err != nil {
+	// Oldest first, each name durable before the next goes: a crash leaves a log without a hole.
+	for i, s := range gone {
+		if err := l.deleteSegment(s, i+1 < len(gone)); err != nil {
 			return err
 		}
 	}
@@ -107,6 +109,7 @@ func (l *Log) deleteOldest(n int) error {
 // segment is out of the readers' view already; appendMu is held.
 func (l *Log) deleteSegment(s *LogSegment, sync bool) error {
 	fsys := l.m.cfg.FS
+	s.abandon() // first: a reader must not look for a file of that name any more
 	var renamed []string
 	for _, suffix := range segmentSuffixes {
 		path := s.prefix + suffix
@@ -119,7 +122,6 @@ func (l *Log) deleteSegment(s *LogSegment, sync bool) error {
 		}
 		renamed = append(renamed, path+deletedFileSuffix)
 	}
-	s.abandon()
 	if sync {
 		if err := fsys.SyncDir(l.path); err != nil {
 			return err

@@ -420,21 +420,23 @@ func (m *LogManager) Delete(tp TopicPartition) error {
 	}
 	l.appendMu.Lock()
 	l.closed, l.deleted = true, true
-	id := newUUID()
-	gone := filepath.Join(l.dir.path, deletedDirName(tp, id))
+	l.appendMu.Unlock()
+	// Readers and waiters first: nobody may look for the files under their old names.
+	l.fail(fmt.Errorf("%w: %s was deleted", ErrLogClosed, tp))
+	m.mu.Lock()
+	delete(m.logs, tp)
+	m.mu.Unlock()
+
+	gone := filepath.Join(l.dir.path, deletedDirName(tp, newUUID()))
+	l.appendMu.Lock()
+	for _, s := range l.segments {
+		s.abandon()
+	}
 	err := m.cfg.FS.Rename(l.path, gone)
 	if err == nil {
 		l.path = gone
 	}
-	segments := l.segments
 	l.appendMu.Unlock()
-	for _, s := range segments {
-		s.abandon()
-	}
-	m.mu.Lock()
-	delete(m.logs, tp)
-	m.mu.Unlock()
-	l.fail(fmt.Errorf("%w: %s was deleted", ErrLogClosed, tp))
 	if err != nil {
 		return l.dir.fail(fmt.Errorf("delete %s: %w", tp, err))
 	}
