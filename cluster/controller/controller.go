@@ -27,7 +27,8 @@ type Controller struct {
 	closed bool
 	stop   chan struct{} // closed by Close
 
-	// loading is the delta of the replay at Open, nil afterwards.
+	// loading is the delta of everything that is committed before Open returns,
+	// nil afterwards.
 	loading *Delta
 
 	ids     producerIDs
@@ -48,8 +49,8 @@ type operation struct {
 	done func(err error)
 }
 
-// Open replays the metadata log, publishes what it says, registers this broker
-// and starts to take changes. An empty log begins a new cluster. The caller
+// Open replays the metadata log, registers this broker, publishes what the log
+// says and starts to take changes. An empty log begins a new cluster. The caller
 // closes the controller before the log.
 func Open(cfg Config) (*Controller, error) {
 	cfg.EnsureDefaults()
@@ -72,43 +73,44 @@ func Open(cfg Config) (*Controller, error) {
 	return c, nil
 }
 
-// start ends the replay, and brings the log up to date with this broker.
+// start brings the replayed log up to date with this broker, publishes all of it
+// and makes it visible.
 func (c *Controller) start() error {
 	loaded := c.loading
-	c.loading = nil
 	for _, name := range slices.Sorted(maps.Keys(loaded.skipped)) {
 		c.log.Warn("metadata records without effect here", "type", name, "records", loaded.skipped[name])
 	}
-	open := loaded.transaction
-	image := loaded.image()
-	if level, ok := image.features[MetadataVersionFeature]; ok && level != MetadataVersion {
+	if level, ok := loaded.next.features[MetadataVersionFeature]; ok && level != MetadataVersion {
 		return fmt.Errorf("controller: the metadata log has %s %d, this release works with %d", MetadataVersionFeature, level, MetadataVersion)
 	}
-	if err := c.cfg.Publisher.Publish(loaded, image); err != nil {
-		return fmt.Errorf("controller: publish at start: %w", err)
-	}
-	c.image.Store(image)
-	records, err := c.startRecords(image, open)
+	records, err := c.startRecords(loaded)
 	if err != nil {
 		return err
 	}
 	if err := c.cfg.Quorum.Propose([][]Record{records})[0]; err != nil {
 		return fmt.Errorf("controller: register broker %d: %w", c.cfg.NodeID, err)
 	}
-	c.log.Info("metadata ready", "cluster", c.cfg.ClusterID, "offset", c.Image().Version, "topics", c.Image().TopicCount())
+	c.loading = nil
+	image := loaded.image()
+	if err := c.cfg.Publisher.Publish(loaded, image); err != nil {
+		return fmt.Errorf("controller: publish at start: %w", err)
+	}
+	c.image.Store(image)
+	c.log.Info("metadata ready", "cluster", c.cfg.ClusterID, "offset", image.Version, "topics", image.TopicCount())
 	return nil
 }
 
 // startRecords are what a start writes: the end of a transaction its writer left
 // open, the features of a new cluster, and the registration of this broker, whose
 // epoch is the offset its record will have.
-func (c *Controller) startRecords(image *MetadataImage, open bool) ([]Record, error) {
+func (c *Controller) startRecords(loaded *Delta) ([]Record, error) {
+	image := loaded.next
 	incarnation, err := NewUUID(c.cfg.Random)
 	if err != nil {
 		return nil, err
 	}
 	var records []Record
-	if open {
+	if loaded.transaction {
 		reason := "The controller that began it has gone"
 		records = append(records, &AbortTransactionRecord{Reason: &reason})
 	}

@@ -28,7 +28,8 @@ type Delta struct {
 	featuresChanged bool
 	configsChanged  []ConfigResource
 
-	// pending are the records of an open transaction (KIP-868).
+	// pending are the records of an open transaction (KIP-868), of which there are
+	// only Kafka's, in a log being replayed.
 	pending     []pendingRecord
 	transaction bool
 
