@@ -73,15 +73,30 @@ func newUringDriver(l *Loop) (driver, error) {
 	return &uringDriver{loop: l, ring: ring, buffers: buffers}, nil
 }
 
+// submitTries is how often a full ring is tried again, a millisecond apart, when
+// the kernel is short of memory for new operations.
+const submitTries = 1000
+
 // sqe returns an entry to fill. Losing the ring ends the loop after this turn;
 // what is filled meanwhile goes nowhere.
 func (d *uringDriver) sqe() *uring.SQE {
-	s, err := d.ring.SQE()
-	if err != nil {
-		d.err = errors.Join(d.err, err)
-		return &uring.SQE{}
+	for range submitTries {
+		s, err := d.ring.SQE()
+		if err == nil {
+			return s
+		}
+		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EBUSY) {
+			d.err = errors.Join(d.err, err)
+			return &uring.SQE{}
+		}
+		// Completions make room; they stay queued for the dispatch.
+		if err := d.ring.Wait(int(ringCQEntries), time.Millisecond); err != nil {
+			d.err = errors.Join(d.err, err)
+			return &uring.SQE{}
+		}
 	}
-	return s
+	d.err = errors.Join(d.err, unix.EAGAIN)
+	return &uring.SQE{}
 }
 
 func (d *uringDriver) wait(timeout time.Duration) error {
