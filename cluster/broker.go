@@ -36,6 +36,7 @@ type Broker struct {
 	groups     *group.Coordinator
 	controller *controller.Controller
 	workers    *workers
+	front      *front
 	server     *netio.Server
 	listening  []string
 }
@@ -55,8 +56,8 @@ func New(cfg Config) (_ *Broker, err error) {
 	if !cfg.DisableWarm {
 		b.warm = pagecache.NewWarmer(pagecache.Config{})
 	}
-	front := &front{workers: b.workers, logger: cfg.Logger}
-	if b.server, err = netio.New(cfg.netConfig(), front); err != nil {
+	b.front = &front{workers: b.workers, logger: cfg.Logger, conns: map[*netio.Conn]*conn{}}
+	if b.server, err = netio.New(cfg.netConfig(), b.front); err != nil {
 		return nil, err
 	}
 	endpoints, err := b.listen()
@@ -69,7 +70,7 @@ func New(cfg Config) (_ *Broker, err error) {
 	if err := b.compose(endpoints); err != nil {
 		return nil, err
 	}
-	front.broker = b.handlers(endpoints)
+	b.front.broker = b.handlers(endpoints)
 	return b, nil
 }
 
@@ -179,6 +180,10 @@ func (b *Broker) Stats() netio.Stats { return b.server.Stats() }
 // clean directories.
 func (b *Broker) Stop(ctx context.Context) error {
 	var errs []error
+	// What waits would hold the drain for as long as its client allows.
+	b.front.broker.Stopping.Store(true)
+	b.front.hurry()
+	b.groups.Close()
 	if err := b.server.Drain(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		errs = append(errs, err)
 	}

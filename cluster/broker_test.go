@@ -330,38 +330,67 @@ func TestPipelining(t *testing.T) {
 	})
 }
 
+// waitingFetch sends a fetch of partition 0 of topic that would wait for ever.
+func (c *rawConn) waitingFetch(topic string) *kmsg.FetchRequest {
+	c.t.Helper()
+	fetch := kmsg.NewPtrFetchRequest()
+	fetch.Version, fetch.MaxWaitMillis, fetch.MinBytes, fetch.MaxBytes, fetch.SessionEpoch = 11, 1<<30, 1, 1<<20, -1
+	ft := kmsg.NewFetchRequestTopic()
+	ft.Topic = topic
+	fp := kmsg.NewFetchRequestTopicPartition()
+	fp.PartitionMaxBytes = 1 << 20
+	ft.Partitions = append(ft.Partitions, fp)
+	fetch.Topics = append(fetch.Topics, ft)
+	c.send(1, fetch)
+	return fetch
+}
+
+func watching(t *testing.T, b *Broker, topic string, n int) {
+	t.Helper()
+	p, err := b.replicas.Partition(topic, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, fmt.Sprintf("%d waiting fetches", n), func() bool { return p.Watching() == n })
+}
+
 // A client that goes away while its fetch waits leaves nothing behind.
 func TestClosedConnectionLeavesPurgatory(t *testing.T) {
 	onBothBackends(t, func(t *testing.T, backend string) {
 		b := startBroker(t, backend, t.TempDir())
 		defer stopBroker(t, b)
 		createTopic(t, client(t, b), "t", 1, nil)
-		p, perr := b.replicas.Partition("t", 0)
-		if perr != nil {
-			t.Fatal(perr)
-		}
 		var conns []*rawConn
 		for range 20 {
 			c := dialRaw(t, b)
-			fetch := kmsg.NewPtrFetchRequest()
-			fetch.Version, fetch.MaxWaitMillis, fetch.MinBytes, fetch.MaxBytes, fetch.SessionEpoch = 11, 1<<30, 1, 1<<20, -1
-			ft := kmsg.NewFetchRequestTopic()
-			ft.Topic = "t"
-			fp := kmsg.NewFetchRequestTopicPartition()
-			fp.PartitionMaxBytes = 1 << 20
-			ft.Partitions = append(ft.Partitions, fp)
-			fetch.Topics = append(fetch.Topics, ft)
-			c.send(1, fetch)
+			c.waitingFetch("t")
 			conns = append(conns, c)
 		}
-		waitFor(t, "20 waiting fetches", func() bool { return p.Watching() == 20 })
+		watching(t, b, "t", 20)
 		for _, c := range conns {
 			if err := c.Conn.(*net.TCPConn).SetLinger(0); err != nil { // a reset, not half a close
 				t.Fatal(err)
 			}
 			c.Close()
 		}
-		waitFor(t, "no waiting fetch", func() bool { return p.Watching() == 0 })
+		watching(t, b, "t", 0)
+	})
+}
+
+// A stopping broker answers what waits, whatever its deadline.
+func TestStopAnswersWaitingFetches(t *testing.T) {
+	onBothBackends(t, func(t *testing.T, backend string) {
+		b := startBroker(t, backend, t.TempDir())
+		createTopic(t, client(t, b), "t", 1, nil)
+		c := dialRaw(t, b)
+		fetch := c.waitingFetch("t")
+		watching(t, b, "t", 1)
+		stopBroker(t, b)
+		resp := fetch.ResponseKind().(*kmsg.FetchResponse)
+		c.receive(1, resp)
+		if len(resp.Topics) != 1 || resp.Topics[0].Partitions[0].ErrorCode != 0 {
+			t.Fatalf("answer %+v", resp)
+		}
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"kserver/cluster/handlers"
@@ -22,6 +23,9 @@ type front struct {
 	workers *workers
 	logger  *slog.Logger
 	limit   logLimit
+
+	mu    sync.Mutex
+	conns map[*netio.Conn]*conn // open ones
 }
 
 // conn is the front's part of a connection.
@@ -35,11 +39,32 @@ type conn struct {
 // Opened implements netio.Handler.
 func (f *front) Opened(c *netio.Conn) {
 	addr := c.RemoteAddr()
-	c.Attachment = &conn{client: handlers.Client{Addr: addr, Host: "/" + addr.Addr().Unmap().String(), Listener: c.Listener()}}
+	k := &conn{client: handlers.Client{Addr: addr, Host: "/" + addr.Addr().Unmap().String(), Listener: c.Listener()}}
+	c.Attachment = k
+	f.mu.Lock()
+	f.conns[c] = k
+	f.mu.Unlock()
+}
+
+// hurry has every waiting request answered soon. Requests that come later must
+// not wait any more (handlers.Broker.Stopping).
+func (f *front) hurry() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c, k := range f.conns {
+		c.Loop().Post(func() {
+			if k.waiting != nil {
+				k.waiting.req.Hurry()
+			}
+		})
+	}
 }
 
 // Closed implements netio.Handler.
 func (f *front) Closed(c *netio.Conn, err error) {
+	f.mu.Lock()
+	delete(f.conns, c)
+	f.mu.Unlock()
 	if k := c.Attachment.(*conn); k.waiting != nil {
 		k.waiting.req.Cancel()
 	}

@@ -76,7 +76,7 @@ func handle01Fetch(b *Broker, r *Request) {
 
 // answerOrWait follows the first read. Loop only.
 func (f *delayedFetch) answerOrWait() {
-	if f.maxWait <= 0 || len(f.parts) == 0 || f.bytes >= f.minBytes || f.failed {
+	if f.maxWait <= 0 || f.b.Stopping.Load() || len(f.parts) == 0 || f.bytes >= f.minBytes || f.failed {
 		f.reply()
 		return
 	}

@@ -3,6 +3,7 @@ package handlers
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"kserver/cluster/configs"
 	"kserver/cluster/controller"
@@ -13,7 +14,7 @@ import (
 )
 
 // Broker is what handlers reach: the rooms below, composed by package cluster.
-// It is read-only once serving has begun.
+// Except for Stopping it is read-only once serving has begun.
 type Broker struct {
 	NodeID    int32
 	ClusterID string
@@ -33,6 +34,8 @@ type Broker struct {
 	Advertised []protocol.VersionRange
 	// Workers runs a function that may block on a bounded pool, soon.
 	Workers func(func())
+	// Stopping says that nothing new may wait.
+	Stopping atomic.Bool
 	// FetchMaxBytes bounds a fetch answer (fetch.max.bytes).
 	FetchMaxBytes int
 }

@@ -20,17 +20,8 @@ type waitingBytes struct {
 func (f *delayedFetch) wait() {
 	f.r.Async()
 	f.waiting.parts = make([]int64, len(f.parts))
-	f.timer = f.r.After(f.maxWait, func() {
-		if f.delayed.Complete() {
-			f.finish()
-		}
-	})
-	f.r.OnCancel(func() {
-		if f.delayed.Complete() {
-			f.unwatch()
-			f.r.NoResponse()
-		}
-	})
+	f.timer = f.r.After(f.maxWait, f.Hurry)
+	f.r.WaitIn(f)
 	f.watched = true
 	for i, p := range f.parts {
 		p.Watch(f, int32(i))
@@ -38,6 +29,22 @@ func (f *delayedFetch) wait() {
 		if f.Signal(int32(i)) {
 			return
 		}
+	}
+}
+
+// Hurry implements Waiting, and is what the deadline does: the fetch is answered
+// with what there is.
+func (f *delayedFetch) Hurry() {
+	if f.delayed.Complete() {
+		f.finish()
+	}
+}
+
+// Cancel implements Waiting.
+func (f *delayedFetch) Cancel() {
+	if f.delayed.Complete() {
+		f.unwatch()
+		f.r.NoResponse()
 	}
 }
 

@@ -66,9 +66,19 @@ type Request struct {
 
 	w     Responder
 	async bool
-	// cancel, when set, is called on the loop if the connection closes before
-	// the request is answered.
-	cancel func()
+	// wait is who waits with the request, nil when nobody does.
+	wait Waiting
+}
+
+// Waiting is what a request waits in, when it holds its connection and its
+// answer may take long. Both methods are called on the loop.
+type Waiting interface {
+	// Cancel is told that the connection has closed: the request is to be ended
+	// with NoResponse.
+	Cancel()
+	// Hurry is told that the broker stops: the request is to be answered with
+	// what there is.
+	Hurry()
 }
 
 // NewRequest prepares a request for the table's handler.
@@ -111,17 +121,24 @@ func (r *Request) decode(msg kmsg.Request, parse func(kmsg.Request, []byte) erro
 // later; call it before the request leaves the loop.
 func (r *Request) Async() { r.async = true }
 
-// OnCancel sets f to be called, on the loop, if the connection closes before
-// the answer; f may then end the request with NoResponse. Set it on the loop,
-// once. Only a request that holds its connection (not Pipelined) is told.
-func (r *Request) OnCancel(f func()) { r.cancel = f }
+// WaitIn says what the request waits in until it is answered. Loop only.
+func (r *Request) WaitIn(w Waiting) { r.wait = w }
 
 // Cancel tells the request that its connection has closed. Loop only; the
 // connection front calls it.
 func (r *Request) Cancel() {
-	if f := r.cancel; f != nil {
-		r.cancel = nil
-		f()
+	if w := r.wait; w != nil {
+		r.wait = nil
+		w.Cancel()
+	}
+}
+
+// Hurry tells the request that the broker stops. Loop only; the connection
+// front calls it.
+func (r *Request) Hurry() {
+	if w := r.wait; w != nil {
+		r.wait = nil
+		w.Hurry()
 	}
 }
 
@@ -144,7 +161,7 @@ func (r *Request) Reply(resp kmsg.Response) {
 // sendBuffer sends an encoded answer and recycles its buffer.
 func (r *Request) sendBuffer(buf *[]byte) {
 	send := func() {
-		r.cancel = nil
+		r.wait = nil
 		r.w.Write(*buf)
 		giveBuffer(buf)
 		r.w.Send()
