@@ -5,7 +5,7 @@
 #   interop/run.sh --backends epoll         one of them
 #   interop/run.sh --server apache          Apache Kafka 4.3, the oracle
 #   interop/run.sh --run 'Fetch|Group'      a selection of tests, as go test -run takes it
-#   interop/run.sh --extras                 also the Python, JavaScript and Java programs
+#   interop/run.sh --extras                 also the Python and JavaScript clients
 #
 # It installs what it needs by package name (Debian packages when run as root, Maven artifacts, Go
 # modules, with --extras a Python venv and npm packages), builds kserver, starts the brokers on free
@@ -56,7 +56,7 @@ if [ -n "$extras" ]; then
 	"$venv/bin/pip" install -q -r "$here/python/requirements.txt"
 	export INTEROP_PYTHON=$venv/bin/python
 	(cd "$here/node" && npm install --no-audit --no-fund --silent)
-	export INTEROP_NODE=1 INTEROP_JAVA=1
+	export INTEROP_NODE=1
 fi
 
 echo "building" >&2
