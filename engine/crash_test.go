@@ -28,6 +28,7 @@ type modelLog struct {
 	end      int64
 	// batches that may be found at an offset: after a truncation, more than one.
 	batches map[int64][][]byte
+	id      [16]byte
 	deleted bool
 	created bool
 	// idLost: nothing was reported durable, and the first crash took partition.metadata; the metadata log
@@ -86,9 +87,12 @@ func crashLogConfig() LogConfig {
 }
 
 func (w *world) create(tp TopicPartition) error {
-	model := &modelLog{batches: map[int64][][]byte{}}
+	model := &modelLog{batches: map[int64][][]byte{}, id: testTID}
+	if w.model[tp] != nil {
+		model.id[0]++ // a new topic of the same name
+	}
 	w.model[tp] = model
-	l, err := w.m.Create(tp, testTID, crashLogConfig())
+	l, err := w.m.Create(tp, model.id, crashLogConfig())
 	if err != nil {
 		return errStopped
 	}
@@ -269,7 +273,11 @@ func (w *world) checkLog(m *LogManager, tp TopicPartition, model *modelLog) erro
 	if err := l.ensureLoaded(); err != nil {
 		return err
 	}
-	if id, ok := l.TopicID(); model.durable > 0 && !model.idLost && (!ok || id != testTID) {
+	id, ok := l.TopicID()
+	if ok && id != model.id && model.durable == 0 {
+		return nil // the delete before it was forgotten; Create refuses the directory by its id
+	}
+	if model.durable > 0 && !model.idLost && (!ok || id != model.id) {
 		return fmt.Errorf("topic id %x, %v", id, ok)
 	}
 	start, end := l.LogStartOffset(), l.LogEndOffset()
@@ -379,7 +387,10 @@ func crashOnce(t testing.TB, n int, seed uint64, bug bool) (finished bool, err e
 	for tp := range w.model {
 		if l, ok := m.Log(tp); ok {
 			ends[tp] = l.LogEndOffset()
-			_, known := l.TopicID()
+			id, known := l.TopicID()
+			if known && id != w.model[tp].id {
+				delete(ends, tp)
+			}
 			w.model[tp].idLost = !known
 		}
 	}

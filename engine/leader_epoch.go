@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -127,10 +128,13 @@ func (c *leaderEpochs) parse(b []byte) error {
 	}
 	entries := make([]epochEntry, 0, len(lines))
 	for _, line := range lines {
-		var e epochEntry
-		if n, err := fmt.Sscanf(line, "%d %d", &e.epoch, &e.start); n != 2 || err != nil {
+		first, second, _ := strings.Cut(line, " ")
+		epoch, err1 := strconv.ParseInt(first, 10, 32)
+		start, err2 := strconv.ParseInt(second, 10, 64)
+		if err1 != nil || err2 != nil {
 			return fmt.Errorf("%w: leader epoch line %q", ErrCorrupt, line)
 		}
+		e := epochEntry{int32(epoch), start}
 		last := epochEntry{-1, math.MinInt64}
 		if n := len(entries); n > 0 {
 			last = entries[n-1]
