@@ -143,8 +143,15 @@ func TestLargeFrame(t *testing.T) {
 		c := s.dial()
 		for seed := range 3 {
 			p := pattern(seed, 10<<20+seed)
-			go c.send(p)
+			sent := make(chan error, 1)
+			go func() {
+				_, err := c.Write(frame(p))
+				sent <- err
+			}()
 			c.expect(p)
+			if err := wait(t, sent); err != nil {
+				t.Fatalf("send: %v", err)
+			}
 			if !wait(t, kept) {
 				t.Error("keeping a frame that has its own buffer copied it")
 			}

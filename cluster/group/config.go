@@ -123,16 +123,16 @@ func (c *Config) EnsureDefaults() {
 
 // Validate reports the first property that is out of range, by Kafka's name.
 func (c *Config) Validate() error {
-	const maxMs = maxConfigMs * time.Millisecond
+	const longest = maxConfigMs * time.Millisecond
 	switch {
 	case c.Storage == nil, c.Topics == nil, c.Timer == nil:
 		return fmt.Errorf("group: Storage, Topics and Timer are required")
-	case c.MinSessionTimeout < 0 || c.MinSessionTimeout > maxMs:
+	case c.MinSessionTimeout < 0 || c.MinSessionTimeout > longest:
 		return fmt.Errorf("group.min.session.timeout.ms: %d is out of range", c.MinSessionTimeout.Milliseconds())
-	case c.MaxSessionTimeout < c.MinSessionTimeout || c.MaxSessionTimeout > maxMs:
+	case c.MaxSessionTimeout < c.MinSessionTimeout || c.MaxSessionTimeout > longest:
 		return fmt.Errorf("group.max.session.timeout.ms: %d must be at least group.min.session.timeout.ms %d",
 			c.MaxSessionTimeout.Milliseconds(), c.MinSessionTimeout.Milliseconds())
-	case c.InitialRebalanceDelay > maxMs:
+	case c.InitialRebalanceDelay > longest:
 		return fmt.Errorf("group.initial.rebalance.delay.ms: %d is out of range", c.InitialRebalanceDelay.Milliseconds())
 	case c.MaxSize < 1 || c.MaxSize > math.MaxInt32:
 		return fmt.Errorf("group.max.size: %d must be at least 1", c.MaxSize)

@@ -86,7 +86,7 @@ func (t *target) describe(ctx context.Context, o *commonOptions) error {
 	}
 	e := &t.endpoint
 	e.Bootstrap = o.brokers
-	e.Guess = kversion.FromApiVersionsResponse(resp).VersionGuess(kversion.TryRaftBroker())
+	e.Guess = kversion.FromApiVersionsResponse(resp).VersionGuess()
 	e.APIs = len(resp.ApiKeys)
 	for _, k := range resp.ApiKeys {
 		switch kmsg.Key(k.ApiKey) {

@@ -24,7 +24,6 @@ type validation struct {
 type recordView struct {
 	timestampDelta int64
 	offsetDelta    int32
-	nullKey        bool
 	// Sizes of key and value in bytes, -1 for null; for messages.
 	keySize, valueSize int
 }

@@ -132,22 +132,6 @@ func (r *reader) int16() (int16, error) {
 	return int16(binary.BigEndian.Uint16(b)), nil
 }
 
-func (r *reader) int32() (int32, error) {
-	b, err := r.take(4)
-	if err != nil {
-		return 0, err
-	}
-	return int32(binary.BigEndian.Uint32(b)), nil
-}
-
-func (r *reader) int64() (int64, error) {
-	b, err := r.take(8)
-	if err != nil {
-		return 0, err
-	}
-	return int64(binary.BigEndian.Uint64(b)), nil
-}
-
 // uvarint reads an unsigned varint of at most 32 bits, the only kind in Kafka's compact types.
 func (r *reader) uvarint() (uint32, error) {
 	var v uint64

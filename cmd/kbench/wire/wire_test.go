@@ -190,12 +190,9 @@ func serveFake(ln net.Listener, produceMax int16, answer func(kmsg.Request) kmsg
 		var resp kmsg.Response
 		if v, ok := req.(*kmsg.ApiVersionsRequest); ok {
 			r := v.ResponseKind().(*kmsg.ApiVersionsResponse)
-			for _, k := range []kmsg.ApiVersionsResponseApiKey{
-				{ApiKey: int16(kmsg.Produce), MaxVersion: produceMax},
-				{ApiKey: int16(kmsg.Fetch), MinVersion: 4, MaxVersion: 18},
-			} {
-				r.ApiKeys = append(r.ApiKeys, k)
-			}
+			r.ApiKeys = append(r.ApiKeys,
+				kmsg.ApiVersionsResponseApiKey{ApiKey: int16(kmsg.Produce), MaxVersion: produceMax},
+				kmsg.ApiVersionsResponseApiKey{ApiKey: int16(kmsg.Fetch), MinVersion: 4, MaxVersion: 18})
 			resp = r
 		} else {
 			resp = answer(req)
