@@ -17,9 +17,14 @@ import (
 // childEnv makes the test binary run childMain with an errno.
 const childEnv = "NETIO_TEST_DENY_IO_URING"
 
-// childMain is the test binary started by TestFallback: it forbids io_uring to
-// itself, as container runtimes do, and serves all the same.
+// childMain is the test binary started by TestFallback, where it forbids
+// io_uring to itself, as container runtimes do, and serves all the same, and by
+// TestRebindAfterKill.
 func childMain() (code int, ok bool) {
+	if b := os.Getenv(rebindEnv); b != "" {
+		fmt.Println(serveUntilKilled(Backend(b)))
+		return 1, true
+	}
 	v := os.Getenv(childEnv)
 	if v == "" {
 		return 0, false
