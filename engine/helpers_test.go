@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -189,5 +188,3 @@ func batches(t testing.TB, b []byte) []recordbatch.Batch {
 	}
 	return list
 }
-
-func discardLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -44,6 +44,7 @@ func OpenLogManager(cfg Config) (*LogManager, error) {
 		janitor: newJanitor(cfg.Clock),
 	}
 	if err := m.openDirs(); err != nil {
+		m.closeFiles()
 		m.unlock()
 		return nil, err
 	}
@@ -514,12 +515,7 @@ func (m *LogManager) Close() error {
 		}
 		<-d.committer.done
 	}
-	for _, l := range m.Logs() {
-		l.fail(fmt.Errorf("%w: %s", ErrLogClosed, l.tp))
-		for _, s := range l.segmentList() {
-			s.abandon()
-		}
-	}
+	m.closeFiles()
 	m.unlock()
 	return errors.Join(errs...)
 }
@@ -543,6 +539,16 @@ func (d *logDir) close() error {
 	}
 	path := filepath.Join(d.path, cleanShutdownFile)
 	return vfs.ReplaceFileDurably(d.m.cfg.FS, d.path, path, []byte(`{"version":0,"brokerEpoch":-1}`))
+}
+
+// closeFiles ends the use of all logs; files that ranges pin are closed with the last of those.
+func (m *LogManager) closeFiles() {
+	for _, l := range m.Logs() {
+		l.fail(fmt.Errorf("%w: %s", ErrLogClosed, l.tp))
+		for _, s := range l.segmentList() {
+			s.abandon()
+		}
+	}
 }
 
 // unlock gives the directories back.

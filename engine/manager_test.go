@@ -478,7 +478,13 @@ func ignoreGone(err error) error {
 }
 
 func TestAppendsFromManyGoroutines(t *testing.T) {
-	m := openManager(t, Config{Dirs: []string{t.TempDir()}})
+	for _, threads := range []bool{false, true} {
+		t.Run(fmt.Sprintf("threads=%v", threads), func(t *testing.T) { appendsFromManyGoroutines(t, threads) })
+	}
+}
+
+func appendsFromManyGoroutines(t *testing.T, threads bool) {
+	m := openManager(t, Config{Dirs: []string{t.TempDir()}, DisableUring: threads})
 	cfg := testLogConfig()
 	cfg.SegmentBytes = 5000
 	logs := make([]*Log, 8)
