@@ -126,13 +126,6 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// NewClusterID makes a cluster.id for a cluster that has none, from the bytes of
-// random.
-func NewClusterID(random io.Reader) (string, error) {
-	id, err := NewUUID(random)
-	return id.String(), err
-}
-
 // Feature levels of this release. Only what works is finalized: the levels of
 // groups, transactions, share and streams groups are left out, so that clients
 // do not rely on them.

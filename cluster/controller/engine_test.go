@@ -19,7 +19,9 @@ func (l engineLog) Append(batches []byte, leaderEpoch int32) (int64, error) {
 	return info.FirstOffset, err
 }
 
-func (l engineLog) WaitDurable(ctx context.Context, end int64) error { return l.Log.WaitDurable(ctx, end) }
+func (l engineLog) WaitDurable(ctx context.Context, end int64) error {
+	return l.Log.WaitDurable(ctx, end)
+}
 
 func (l engineLog) Replay(fn func(recordbatch.Batch) error) error {
 	for next := l.LogStartOffset(); next < l.LogEndOffset(); {
