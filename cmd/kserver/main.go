@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"kserver/cluster/configs"
+	"kserver/cmd/kserver/internal/cli"
 )
 
 // The exit codes of the process; see the package comment.
@@ -48,6 +50,9 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		return int(code)
 	}
 	fmt.Fprintf(stderr, "kserver: %v\n", err)
+	if failure, ok := errors.AsType[*cli.Failure](err); ok {
+		return failure.Code
+	}
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
@@ -71,6 +76,8 @@ line of the file given by --config. A flag goes before the environment, the envi
 before the file. "kserver keys" explains each key and what kserver does with it,
 "kserver --print-config" shows the values in effect and where each comes from.
 
+The commands below speak to any Kafka cluster, this broker or another.
+
 SIGTERM or SIGINT stops the broker once the requests in flight are answered, after
 shutdown.timeout.ms at the latest; a second signal stops it at once.`
 
@@ -78,7 +85,7 @@ func newRootCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
 		Use:           "kserver",
-		Short:         "A Kafka broker",
+		Short:         "A Kafka broker, and commands for any Kafka cluster",
 		Long:          longHelp,
 		Example:       "  kserver\n  kserver --config server.properties\n  kserver --listeners PLAINTEXT://:9092 --log.dirs /var/lib/kserver",
 		Args:          noArguments,
@@ -113,7 +120,8 @@ func newRootCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{explainFlag(err)} })
 	cmd.AddCommand(newVersionCommand(stdout), newKeysCommand(stdout))
-	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.AddGroup(cli.Group())
+	cmd.AddCommand(cli.Commands(environ)...)
 	return cmd
 }
 
@@ -181,7 +189,7 @@ func gather(o options, flags []configs.Setting, environ []string) (settings []co
 			return nil, nil, err
 		}
 	}
-	fromEnv, skipped := configs.ParseEnvironment(environ)
+	fromEnv, skipped := configs.ParseEnvironment(settingsOf(environ))
 	settings = append(settings, fromEnv...)
 	for _, override := range o.overrides {
 		key, value, ok := strings.Cut(override, "=")
@@ -193,6 +201,14 @@ func gather(o options, flags []configs.Setting, environ []string) (settings []co
 		settings = append(settings, s)
 	}
 	return append(settings, flags...), skipped, nil
+}
+
+// settingsOf leaves out the environment variables that are the commands' and no settings.
+func settingsOf(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return cli.IsVariable(name)
+	})
 }
 
 // explainFlag adds the nearest key to the message about an unknown flag.

@@ -64,14 +64,15 @@ var allowed = []rule{
 	{"cluster/replica", []string{"cluster/purgatory", "cluster/configs", "engine", "protocol/..."}},
 	{"cluster/handlers", []string{"cluster/...", "engine", "protocol/...", "sendfile"}},
 	{"cluster/sim/...", []string{"cluster/...", "engine/...", "protocol/..."}},
-	{"cmd/kserver", []string{"cluster", "cluster/configs", "engine", "netio", "pagecache"}},
+	{"cmd/kserver", []string{"cluster", "cluster/configs", "engine", "netio", "pagecache", "cmd/kserver/internal/cli"}},
+	{"cmd/kserver/internal/cli/...", []string{"cmd/kserver/internal/cli/..."}},
 	{"cmd/kbench/...", []string{"cmd/kbench/..."}},
 	{"bench/...", []string{"bench/...", "cmd/kbench/..."}},
 	{"internal/rules", nil},
 }
 
 // clients are the rooms that may use the Kafka client library outside tests.
-var clients = []string{"cmd/kbench/...", "bench/..."}
+var clients = []string{"cmd/kbench/...", "cmd/kserver/internal/cli/...", "bench/..."}
 
 // clientLibraries are the packages of that library that talk to a broker.
 var clientLibraries = []string{"github.com/twmb/franz-go/pkg/kgo", "github.com/twmb/franz-go/pkg/kadm", "github.com/twmb/franz-go/pkg/kfake"}
@@ -180,6 +181,9 @@ func TestViolations(t *testing.T) {
 		{"cluster/handlers", "github.com/twmb/franz-go/pkg/kmsg", false},
 		{"cmd/kbench", "kserver/protocol/recordbatch", true},
 		{"cmd/kbench", "github.com/twmb/franz-go/pkg/kgo", false},
+		{"cmd/kserver", "github.com/twmb/franz-go/pkg/kgo", true},
+		{"cmd/kserver/internal/cli", "github.com/twmb/franz-go/pkg/kadm", false},
+		{"cmd/kserver/internal/cli", "kserver/protocol", true},
 		{"sendfile", "fmt", false},
 		{"unheard/of", "fmt", true},
 	} {
