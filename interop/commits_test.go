@@ -176,17 +176,17 @@ func TestCommitErrors(t *testing.T) {
 		resp := ask[*kmsg.OffsetCommitResponse](t, conn, req)
 		return resp.Topics[0].Partitions[0].ErrorCode
 	}
-	group := uniqueName(t)
+	group := unknownGroup(t)
 	wantCode(t, "simple commit", commit(group, -1, "", topic, 0), 0)
 	wantCode(t, "metadata of 4096 bytes", commit(group, -1, "", topic, 4096), 0)
 	wantCode(t, "metadata of 4097 bytes", commit(group, -1, "", topic, 4097), 12)
 	wantCode(t, "topic that does not exist", commit(group, -1, "", uniqueName(t), 0), 3)
-	wantCode(t, "generation of an unknown group", commit(uniqueName(t), 5, "someone", topic, 0), 22)
+	wantCode(t, "generation of an unknown group", commit(unknownGroup(t), 5, "someone", topic, 0), 22)
 	wantCode(t, "unknown member", commit(group, 1, "someone", topic, 0), 25)
 
 	// Fetching what nobody committed is no error.
 	req := at(kmsg.NewPtrOffsetFetchRequest(), 7)
-	req.Group = uniqueName(t)
+	req.Group = unknownGroup(t)
 	req.Topics = []kmsg.OffsetFetchRequestTopic{{Topic: topic, Partitions: []int32{0}}}
 	resp := ask[*kmsg.OffsetFetchResponse](t, conn, req)
 	p := resp.Topics[0].Partitions[0]

@@ -85,7 +85,7 @@ var plausible = map[int16]struct {
 		req.CoordinatorKey, req.CoordinatorKeys = s.group, []string{s.group}
 		return req
 	}},
-	11: {codes: []int16{79}, request: func(s *sweep, _ int16) kmsg.Request { return joinRequest(s.fresh(), "", "") }},
+	11: {codes: []int16{79}, request: func(s *sweep, _ int16) kmsg.Request { return joinRequest(unknownGroup(s.t), "", "") }},
 	12: {codes: []int16{25}, request: func(s *sweep, _ int16) kmsg.Request {
 		req := kmsg.NewPtrHeartbeatRequest()
 		req.Group, req.Generation, req.MemberID = s.group, 1, "nobody"
@@ -227,7 +227,7 @@ var plausible = map[int16]struct {
 	}},
 	42: {codes: []int16{69}, request: func(s *sweep, _ int16) kmsg.Request {
 		req := kmsg.NewPtrDeleteGroupsRequest()
-		req.Groups = []string{s.fresh()}
+		req.Groups = []string{unknownGroup(s.t)}
 		return req
 	}},
 	43: {codes: []int16{84}, request: func(s *sweep, _ int16) kmsg.Request {
@@ -297,12 +297,12 @@ var plausible = map[int16]struct {
 	66: {request: func(*sweep, int16) kmsg.Request { return kmsg.NewPtrListTransactionsRequest() }},
 	68: {codes: []int16{35, 69}, request: func(s *sweep, _ int16) kmsg.Request {
 		req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
-		req.Group, req.MemberID, req.MemberEpoch = s.fresh(), "q83vEjRWeJCrze8SNFZ4kA", 1
+		req.Group, req.MemberID, req.MemberEpoch = unknownGroup(s.t), "q83vEjRWeJCrze8SNFZ4kA", 1
 		return req
 	}},
 	69: {codes: []int16{69, 35}, request: func(s *sweep, _ int16) kmsg.Request {
 		req := kmsg.NewPtrConsumerGroupDescribeRequest()
-		req.Groups = []string{s.fresh()}
+		req.Groups = []string{unknownGroup(s.t)}
 		return req
 	}},
 	74: {request: func(*sweep, int16) kmsg.Request { return kmsg.NewPtrListConfigResourcesRequest() }},
@@ -340,7 +340,8 @@ func TestEveryVersion(t *testing.T) {
 	s.id = topicID(t, conn, s.topic)
 	mustProduce(t, conn, s.topic, 0, wire.NewBatch(time.Now().UnixMilli(), []byte("v")))
 	coordinatorConn(t, suite.endpoint, s.group)
-	if served(t, 24) { // makes the transactions' topic where there is one
+	newProducerID(t, conn) // waits for a first block of ids
+	if served(t, 24) {     // makes the transactions' topic where there is one
 		eventually(t, "transaction coordinator", func() error {
 			req := at(kmsg.NewPtrFindCoordinatorRequest(), 3)
 			req.CoordinatorKey, req.CoordinatorType = s.txn, 1

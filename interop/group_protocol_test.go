@@ -204,7 +204,7 @@ func TestGroupProtocolErrors(t *testing.T) {
 	long := joinRequest(group, "", "")
 	long.SessionTimeoutMillis = 1_800_001
 	wantCode(t, "session timeout above the maximum", join(long), 26)
-	wantCode(t, "member id in an unknown group", join(joinRequest(uniqueName(t), "somebody", "")), 25)
+	wantCode(t, "member id in an unknown group", join(joinRequest(unknownGroup(t), "somebody", "")), 25)
 
 	m := joinAlone(t, conn, group, "", 9, 5)
 	wantCode(t, "unknown member id", join(joinRequest(group, "somebody", "")), 25)

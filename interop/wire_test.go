@@ -157,17 +157,35 @@ func fetchBatches(t *testing.T, conn *wire.Conn, topic string, partition int32, 
 	}
 }
 
-// coordinatorConn opens a raw connection to the coordinator of a group, once there is one.
+// coordinatorConn opens a raw connection to the coordinator of a group, once it has loaded the group.
+// (Apache Kafka answers FindCoordinator before.)
 func coordinatorConn(t *testing.T, addr, group string) *wire.Conn {
 	t.Helper()
 	conn := newConnAt(t, addr)
-	var host string
-	eventually(t, "coordinator", func() error {
+	var coordinator *wire.Conn
+	eventually(t, "coordinator of "+group, func() error {
 		req := at(kmsg.NewPtrFindCoordinatorRequest(), 3)
 		req.CoordinatorKey = group
 		resp := ask[*kmsg.FindCoordinatorResponse](t, conn, req)
-		host = net.JoinHostPort(resp.Host, strconv.Itoa(int(resp.Port)))
-		return kerr.ErrorForCode(resp.ErrorCode)
+		if resp.ErrorCode != 0 {
+			return kerr.ErrorForCode(resp.ErrorCode)
+		}
+		if coordinator != nil {
+			coordinator.Close()
+		}
+		coordinator = newConnAt(t, net.JoinHostPort(resp.Host, strconv.Itoa(int(resp.Port))))
+		// Not a heartbeat, which is answered well while the coordinator loads.
+		probe := at(kmsg.NewPtrOffsetFetchRequest(), 6)
+		probe.Group = group
+		return kerr.ErrorForCode(ask[*kmsg.OffsetFetchResponse](t, coordinator, probe).ErrorCode)
 	})
-	return newConnAt(t, host)
+	return coordinator
+}
+
+// unknownGroup names a group that nobody used and whose coordinator is ready.
+func unknownGroup(t *testing.T) string {
+	t.Helper()
+	group := uniqueName(t)
+	coordinatorConn(t, suite.endpoint, group)
+	return group
 }
