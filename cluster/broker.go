@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"kserver/cluster/configs"
 	"kserver/cluster/controller"
 	"kserver/cluster/coordinator"
 	"kserver/cluster/group"
@@ -28,6 +29,7 @@ const metadataTopic = "__cluster_metadata"
 type Broker struct {
 	cfg    Config
 	logger *slog.Logger
+	live   *configs.Live // cfg.Broker and what was set since
 
 	warm       *pagecache.Warmer
 	logs       *engine.LogManager
@@ -47,7 +49,7 @@ func New(cfg Config) (_ *Broker, err error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	b := &Broker{cfg: cfg, logger: cfg.Logger, workers: newWorkers(cfg.Broker.Network.Workers)}
+	b := &Broker{cfg: cfg, logger: cfg.Logger, live: configs.NewLive(cfg.Broker), workers: newWorkers(cfg.Broker.Network.Workers)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Close())
@@ -127,7 +129,8 @@ func (b *Broker) compose(endpoints map[string]handlers.Endpoint) error {
 	cfg := b.cfg.controllerConfig()
 	cfg.Log = metadataLog{log}
 	cfg.ClusterID = b.logs.ClusterID()
-	cfg.Publisher = &publisher{nodeID: b.cfg.Broker.NodeID, configs: b.cfg.Broker, replicas: b.replicas, groups: b.groups}
+	cfg.Publisher = &publisher{nodeID: b.cfg.Broker.NodeID, live: b.live, replicas: b.replicas, groups: b.groups, logger: b.logger}
+	cfg.Settings = settingRules{b.live}
 	for _, a := range b.cfg.Broker.Network.Advertised {
 		e := endpoints[a.Name]
 		cfg.Endpoints = append(cfg.Endpoints, controller.Endpoint{Name: a.Name, Host: e.Host, Port: uint16(e.Port), SecurityProtocol: controller.SecurityPlaintext})
@@ -139,7 +142,7 @@ func (b *Broker) compose(endpoints map[string]handlers.Endpoint) error {
 	return err
 }
 
-// image is the controller's latest; the empty one while the controller opens.
+// image is the controller's latest. Nobody asks before the controller is open.
 func (b *Broker) image() *controller.MetadataImage { return b.controller.Image() }
 
 // handlers is the handlers' view of the broker.
@@ -147,7 +150,7 @@ func (b *Broker) handlers(endpoints map[string]handlers.Endpoint) *handlers.Brok
 	n := &b.cfg.Broker.Network
 	h := &handlers.Broker{
 		NodeID: b.cfg.Broker.NodeID, ClusterID: b.logs.ClusterID(), Endpoints: endpoints,
-		Configs: b.cfg.Broker, Replicas: b.replicas, Sessions: replica.NewSessionCache(n.FetchSessions, time.Now),
+		Configs: b.cfg.Broker, Live: b.live, Replicas: b.replicas, Sessions: replica.NewSessionCache(n.FetchSessions, time.Now),
 		Groups: b.groups, Controller: b.controller,
 		Coordinators: &coordinator.Finder{
 			Directory: directory{b.controller},

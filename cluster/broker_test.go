@@ -9,6 +9,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -442,5 +444,50 @@ func TestLogLimit(t *testing.T) {
 	}
 	if dropped, ok := l.Allow(now.Add(time.Second)); !ok || dropped != 5 {
 		t.Fatalf("dropped %d, %v; want 5", dropped, ok)
+	}
+}
+
+// Logs that the metadata does not know are kept, out of the way: a deletion
+// whose rename a crash undid, and a topic of the same name made since.
+func TestStrayLogsAreSetAside(t *testing.T) {
+	dir := t.TempDir()
+	b := startBroker(t, "epoll", dir)
+	cl := client(t, b, kgo.DefaultProduceTopic("t"))
+	createTopic(t, cl, "t", 1, nil)
+	if err := cl.ProduceSync(testContext(t), &kgo.Record{Value: []byte("old")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	stopBroker(t, b)
+	for _, name := range []string{"t-0", "unknown-3"} {
+		if err := os.CopyFS(filepath.Join(dir, "saved", name), os.DirFS(filepath.Join(dir, "t-0"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b = startBroker(t, "epoll", dir)
+	adm := kadm.NewClient(client(t, b))
+	if _, err := adm.DeleteTopics(testContext(t), "t"); err != nil {
+		t.Fatal(err)
+	}
+	createTopic(t, client(t, b), "t", 1, nil)
+	stopBroker(t, b)
+	if err := os.RemoveAll(filepath.Join(dir, "t-0")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"t-0", "unknown-3"} {
+		if err := os.Rename(filepath.Join(dir, "saved", name), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b = startBroker(t, "epoll", dir)
+	defer stopBroker(t, b)
+	cl = client(t, b, kgo.DefaultProduceTopic("t"))
+	if err := cl.ProduceSync(testContext(t), &kgo.Record{Value: []byte("new")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if got := consume(t, b, "t", 1); string(got[0].Value) != "new" || got[0].Offset != 0 {
+		t.Fatalf("read %q at %d", got[0].Value, got[0].Offset)
+	}
+	if stray, err := filepath.Glob(filepath.Join(dir, "*-stray")); err != nil || len(stray) != 2 {
+		t.Fatalf("set aside: %v, %v; want two directories", stray, err)
 	}
 }

@@ -2,11 +2,13 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 
 	"kserver/cluster/configs"
 	"kserver/cluster/controller"
 	"kserver/cluster/group"
 	"kserver/cluster/replica"
+	"kserver/engine"
 )
 
 // publisher brings the data plane to what the metadata says, before the image
@@ -18,10 +20,17 @@ type publisher struct {
 	configs  *configs.Broker
 	replicas *replica.Manager
 	groups   *group.Coordinator
+	started  bool // the first Publish, with everything, has begun
 }
 
 // Publish implements controller.Publisher.
-func (p *publisher) Publish(d *controller.Delta, _ *controller.MetadataImage) error {
+func (p *publisher) Publish(d *controller.Delta, image *controller.MetadataImage) error {
+	if !p.started {
+		p.started = true
+		if err := p.setStraysAside(image); err != nil {
+			return err
+		}
+	}
 	var deleted []group.TopicInfo
 	for _, c := range d.Topics() {
 		if c.After != nil {
@@ -42,11 +51,54 @@ func (p *publisher) Publish(d *controller.Delta, _ *controller.MetadataImage) er
 	return nil
 }
 
+// setStraysAside leaves the logs that the metadata assigns to this broker.
+func (p *publisher) setStraysAside(image *controller.MetadataImage) error {
+	return p.replicas.SetStraysAside(func(tp engine.TopicPartition, id [16]byte, known bool) bool {
+		if tp.Topic == metadataTopic {
+			return true
+		}
+		t, ok := image.Topic(tp.Topic)
+		return ok && int(tp.Partition) < len(t.Partitions) && (!known || t.ID == id) &&
+			slices.Contains(t.Partitions[tp.Partition].Replicas, p.nodeID)
+	})
+}
+
+// settings puts what administrators set for this broker, or for all, in force, if the change is of that kind: for
+// every topic there is too.
+func (p *publisher) settings(d *controller.Delta, image *controller.MetadataImage) error {
+	shared, own := brokerResource(""), brokerResource(strconv.Itoa(int(p.nodeID)))
+	if changed := d.Configs(); !slices.Contains(changed, shared) && !slices.Contains(changed, own) {
+		return nil
+	}
+	for _, err := range p.live.Update(image.Configs(shared), image.Configs(own)) {
+		p.logger.Warn("broker setting has no effect", "err", err)
+	}
+	touched := make(map[controller.UUID]bool)
+	for _, c := range d.Topics() { // those come later
+		if c.After != nil {
+			touched[c.After.ID] = true
+		}
+	}
+	for t := range image.Topics() {
+		if touched[t.ID] {
+			continue
+		}
+		if err := p.apply(t, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func brokerResource(name string) controller.ConfigResource {
+	return controller.ConfigResource{Type: controller.ResourceBroker, Name: name}
+}
+
 // apply creates or changes the replicas of a topic.
 func (p *publisher) apply(before, t *controller.Topic) error {
-	cfg, err := configs.ResolveTopic(p.configs, t.Configs)
-	if err != nil {
-		return fmt.Errorf("topic %s: %w", t.Name, err)
+	cfg, ignored := configs.ResolveStored(p.live.Current(), t.Configs)
+	for _, err := range ignored {
+		p.logger.Warn("topic setting has no effect", "topic", t.Name, "err", err)
 	}
 	s := replica.TopicState{Name: t.Name, ID: t.ID, Internal: t.Internal, Config: cfg.Log, Partitions: make([]replica.Leadership, len(t.Partitions))}
 	for i, part := range t.Partitions {

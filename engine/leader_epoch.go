@@ -76,6 +76,17 @@ func (c *leaderEpochs) endOffset(epoch int32, logEnd int64) (found int32, end in
 	return c.entries[i-1].epoch, c.entries[i].start
 }
 
+// at is the epoch of the record at offset, -1 if none is known.
+func (c *leaderEpochs) at(offset int64) int32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := sort.Search(len(c.entries), func(i int) bool { return c.entries[i].start > offset }) // first later one
+	if i == 0 {
+		return -1
+	}
+	return c.entries[i-1].epoch
+}
+
 // truncateFromEnd drops the epochs that began at or behind end.
 func (c *leaderEpochs) truncateFromEnd(end int64) {
 	c.mu.Lock()

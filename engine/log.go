@@ -322,6 +322,15 @@ func (l *Log) LatestEpoch() int32 {
 	return l.epochs.latest()
 }
 
+// EpochForOffset is the leader epoch of the record at offset, or of the next one at the log's end; -1 if it
+// is not known.
+func (l *Log) EpochForOffset(offset int64) int32 {
+	if l.ensureLoaded() != nil {
+		return -1
+	}
+	return l.epochs.at(offset)
+}
+
 // AssignEpochStart notes that this broker leads from the log end on with the given epoch.
 func (l *Log) AssignEpochStart(epoch int32) error {
 	if err := l.ensureLoaded(); err != nil {

@@ -410,14 +410,35 @@ func (m *LogManager) emptiestDir() *logDir {
 //
 // Errors: ErrLogClosed if there is no such log, ErrStorage.
 func (m *LogManager) Delete(tp TopicPartition) error {
+	l, err := m.retire(tp, deleteDirSuffix)
+	if err == nil {
+		m.removeLater(l.path, l.cfg.Load().FileDeleteDelayMs)
+	}
+	return err
+}
+
+// SetAside takes a log that no metadata knows out of service and keeps its files: its directory is renamed to
+// <topic>-<partition>.<id>-stray, which no start looks into, and returned.
+//
+// Errors: as Delete's.
+func (m *LogManager) SetAside(tp TopicPartition) (dir string, err error) {
+	l, err := m.retire(tp, strayDirSuffix)
+	if err != nil {
+		return "", err
+	}
+	return l.path, nil
+}
+
+// retire closes a log for good and renames its directory.
+func (m *LogManager) retire(tp TopicPartition, suffix string) (*Log, error) {
 	m.createMu.Lock()
 	defer m.createMu.Unlock()
 	l, ok := m.Log(tp)
 	if !ok {
-		return fmt.Errorf("%w: %s does not exist", ErrLogClosed, tp)
+		return nil, fmt.Errorf("%w: %s does not exist", ErrLogClosed, tp)
 	}
 	if err := l.dir.offline(); err != nil {
-		return err
+		return nil, err
 	}
 	l.appendMu.Lock()
 	l.closed, l.deleted = true, true
@@ -428,28 +449,24 @@ func (m *LogManager) Delete(tp TopicPartition) error {
 	delete(m.logs, tp)
 	m.mu.Unlock()
 
-	gone := filepath.Join(l.dir.path, deletedDirName(tp, newUUID()))
+	gone := filepath.Join(l.dir.path, retiredDirName(tp, newUUID(), suffix))
 	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
 	for _, s := range l.segments {
 		s.abandon()
 	}
-	err := m.cfg.FS.Rename(l.path, gone)
-	if err == nil {
-		l.path = gone
+	if err := m.cfg.FS.Rename(l.path, gone); err != nil {
+		return nil, l.dir.fail(fmt.Errorf("rename %s: %w", tp, err))
 	}
-	l.appendMu.Unlock()
-	if err != nil {
-		return l.dir.fail(fmt.Errorf("delete %s: %w", tp, err))
-	}
-	m.removeLater(gone, l.cfg.Load().FileDeleteDelayMs)
-	return nil
+	l.path = gone
+	return l, nil
 }
 
-// deletedDirName is Kafka's name for the directory of a deleted partition, at most 255 bytes long.
-func deletedDirName(tp TopicPartition, id [16]byte) string {
-	suffix := fmt.Sprintf(".%x%s", id, deleteDirSuffix)
+// retiredDirName is Kafka's name for the directory of a deleted or stray partition, at most 255 bytes long.
+func retiredDirName(tp TopicPartition, id [16]byte, suffix string) string {
+	tail := fmt.Sprintf(".%x%s", id, suffix)
 	name := tp.String()
-	return name[:min(len(name), 255-len(suffix))] + suffix
+	return name[:min(len(name), 255-len(tail))] + tail
 }
 
 func (m *LogManager) removeLater(path string, delayMs int64) {

@@ -92,7 +92,7 @@ func TestFileNames(t *testing.T) {
 		}
 	}
 	long := TopicPartition{string(make([]byte, 249)), math.MaxInt32}
-	if n := len(deletedDirName(long, newUUID())); n != 255 {
+	if n := len(retiredDirName(long, newUUID(), deleteDirSuffix)); n != 255 {
 		t.Errorf("name of %d bytes", n)
 	}
 }

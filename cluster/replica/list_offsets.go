@@ -35,7 +35,11 @@ func (p *Partition) ListOffset(timestamp int64, currentLeaderEpoch int32, iso Is
 		return OffsetAndTimestamp{Offset: bound, Timestamp: -1, LeaderEpoch: p.leadership.Load().LeaderEpoch}, nil
 	case EarliestTimestamp, EarliestLocalTimestamp:
 		start := p.log.LogStartOffset()
-		return OffsetAndTimestamp{Offset: start, Timestamp: -1, LeaderEpoch: p.log.LatestEpoch()}, nil
+		epoch := p.log.EpochForOffset(start)
+		if start == p.log.LogEndOffset() {
+			epoch = p.leadership.Load().LeaderEpoch // of the record that will be there
+		}
+		return OffsetAndTimestamp{Offset: start, Timestamp: -1, LeaderEpoch: epoch}, nil
 	case LatestTieredTimestamp, EarliestPendingUploadTimestamp:
 		return nothingFound, nil
 	}
@@ -66,6 +70,15 @@ func (p *Partition) EpochEndOffset(requested, currentLeaderEpoch int32) (protoco
 	if err := p.checkLeader(currentLeaderEpoch); err != nil {
 		return protocol.EpochEndOffset{Epoch: -1, EndOffset: -1}, err
 	}
-	epoch, end := p.log.EndOffsetForEpoch(requested)
+	epoch, end := p.endOfEpoch(requested)
 	return protocol.EpochEndOffset{Epoch: epoch, EndOffset: end}, nil
+}
+
+// endOfEpoch is the log's answer, or the log end for the epoch this broker leads
+// in, which the log knows from its first append on.
+func (p *Partition) endOfEpoch(epoch int32) (found int32, end int64) {
+	if epoch == p.leadership.Load().LeaderEpoch {
+		return epoch, p.log.LogEndOffset()
+	}
+	return p.log.EndOffsetForEpoch(epoch)
 }

@@ -132,6 +132,25 @@ func (m *Manager) Apply(s TopicState) error {
 	return nil
 }
 
+// SetStraysAside takes logs out of service that hosted does not know: leftovers
+// of a deletion that a crash undid, or of metadata that was lost. Their files are
+// kept under another name, for a human to judge. It comes before the first Apply.
+func (m *Manager) SetStraysAside(hosted func(tp engine.TopicPartition, id [16]byte, known bool) bool) error {
+	for _, log := range m.cfg.Logs.Logs() {
+		tp := log.TopicPartition()
+		id, known := log.TopicID()
+		if hosted(tp, id, known) {
+			continue
+		}
+		dir, err := m.cfg.Logs.SetAside(tp)
+		if err != nil {
+			return fmt.Errorf("replica: set %s aside: %w", tp, err)
+		}
+		m.cfg.Logger.Warn("set a log aside that no topic has", "topic", tp.Topic, "partition", tp.Partition, "dir", dir)
+	}
+	return nil
+}
+
 // Remove deletes the replicas of a topic. Requests in flight keep the ranges
 // they have pinned. An unknown id is no error.
 func (m *Manager) Remove(id [16]byte) error {

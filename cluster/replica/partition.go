@@ -187,7 +187,7 @@ func (p *Partition) Read(req *FetchRequest, maxBytes int, atLeastOne, noWait boo
 		return FailedFetch(errOffsetOutOfRange), true
 	}
 	if req.LastFetchedEpoch >= 0 {
-		epoch, end := p.log.EndOffsetForEpoch(req.LastFetchedEpoch)
+		epoch, end := p.endOfEpoch(req.LastFetchedEpoch)
 		switch {
 		case epoch < 0 || end < 0:
 			return FailedFetch(errOffsetOutOfRange), true
