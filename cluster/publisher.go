@@ -1,7 +1,7 @@
 package cluster
 
 import (
-	"fmt"
+	"log/slog"
 	"slices"
 
 	"kserver/cluster/configs"
@@ -17,9 +17,10 @@ import (
 // controller.Publisher.
 type publisher struct {
 	nodeID   int32
-	configs  *configs.Broker
+	live     *configs.Live
 	replicas *replica.Manager
 	groups   *group.Coordinator
+	logger   *slog.Logger
 	started  bool // the first Publish, with everything, has begun
 }
 
@@ -30,6 +31,9 @@ func (p *publisher) Publish(d *controller.Delta, image *controller.MetadataImage
 		if err := p.setStraysAside(image); err != nil {
 			return err
 		}
+	}
+	if err := p.settings(d, image); err != nil {
+		return err
 	}
 	var deleted []group.TopicInfo
 	for _, c := range d.Topics() {
@@ -61,37 +65,6 @@ func (p *publisher) setStraysAside(image *controller.MetadataImage) error {
 		return ok && int(tp.Partition) < len(t.Partitions) && (!known || t.ID == id) &&
 			slices.Contains(t.Partitions[tp.Partition].Replicas, p.nodeID)
 	})
-}
-
-// settings puts what administrators set for this broker, or for all, in force, if the change is of that kind: for
-// every topic there is too.
-func (p *publisher) settings(d *controller.Delta, image *controller.MetadataImage) error {
-	shared, own := brokerResource(""), brokerResource(strconv.Itoa(int(p.nodeID)))
-	if changed := d.Configs(); !slices.Contains(changed, shared) && !slices.Contains(changed, own) {
-		return nil
-	}
-	for _, err := range p.live.Update(image.Configs(shared), image.Configs(own)) {
-		p.logger.Warn("broker setting has no effect", "err", err)
-	}
-	touched := make(map[controller.UUID]bool)
-	for _, c := range d.Topics() { // those come later
-		if c.After != nil {
-			touched[c.After.ID] = true
-		}
-	}
-	for t := range image.Topics() {
-		if touched[t.ID] {
-			continue
-		}
-		if err := p.apply(t, t); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func brokerResource(name string) controller.ConfigResource {
-	return controller.ConfigResource{Type: controller.ResourceBroker, Name: name}
 }
 
 // apply creates or changes the replicas of a topic.

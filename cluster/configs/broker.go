@@ -26,6 +26,11 @@ type Broker struct {
 	Notices []string
 
 	values map[string]value
+
+	// start is the configuration this one was derived from by settings made at run time, nil when there are none;
+	// shared and own are those settings (see Live).
+	start       *Broker
+	shared, own map[string]string
 }
 
 // Network holds what the listeners and connections need.

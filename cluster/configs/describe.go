@@ -1,5 +1,10 @@
 package configs
 
+import (
+	"slices"
+	"strings"
+)
+
 // Source says where a described value comes from, with the codes of DescribeConfigs (KIP-226).
 type Source int8
 
@@ -10,6 +15,7 @@ const (
 	SourceDynamicDefault Source = 3
 	SourceStaticBroker   Source = 4
 	SourceDefault        Source = 5
+	SourceClientMetrics  Source = 7
 	SourceGroup          Source = 8
 )
 
@@ -78,42 +84,131 @@ func (b *Broker) describeOverridable(d *Def, source Source, overrides map[string
 	return e
 }
 
-// DescribeBroker returns the entries of the broker, by name. Kafka's internal keys are left out.
+// DescribeBroker returns the entries of the broker, by name: every key, and the keys that exist at run time only
+// where they are set. Kafka's internal keys are left out.
 func DescribeBroker(b *Broker) []Entry {
 	entries := make([]Entry, 0, len(brokerTable.sorted))
 	for _, d := range brokerTable.sorted {
-		if d.Internal {
-			continue
+		if !d.Internal {
+			entries = append(entries, b.describe(d))
 		}
+	}
+	for _, d := range dynamicTable.sorted {
+		if _, set := b.values[d.Name]; set {
+			entries = append(entries, b.describe(d))
+		}
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return entries
+}
+
+// DescribeBrokerDefaults returns the entries of what was set at run time for all brokers, by name.
+func DescribeBrokerDefaults(b *Broker) []Entry {
+	entries := make([]Entry, 0, len(b.shared))
+	for _, key := range sortedKeys(b.shared) {
+		d, ok := dynamicDef(key)
+		if !ok {
+			panic("configs: " + key + " was set and is unknown")
+		}
+		value := b.shared[key]
 		e := Entry{
-			Name: d.Name, Value: b.values[d.Name].text, Source: SourceDefault, Type: d.Type,
-			ReadOnly: d.Update == ReadOnly, Sensitive: d.Sensitive(), Synonyms: b.synonyms(d.Name), Doc: d.Doc,
+			Name: key, Value: &value, Source: SourceDynamicDefault, Type: d.Type,
+			ReadOnly: d.Update == ReadOnly, Sensitive: d.Sensitive(), Doc: d.Doc,
 		}
 		if e.Sensitive {
 			e.Value = nil
 		}
-		if len(e.Synonyms) > 0 {
-			e.Source = e.Synonyms[0].Source
-		}
+		e.Synonyms = []EntrySynonym{{key, e.Value, e.Source}}
 		entries = append(entries, e)
 	}
 	return entries
 }
 
-// synonyms returns where a broker key's value comes from: what was set at start, then the default.
+func (b *Broker) describe(d *Def) Entry {
+	e := Entry{
+		Name: d.Name, Value: b.values[d.Name].text, Source: SourceDefault, Type: d.Type,
+		ReadOnly: d.Update == ReadOnly, Sensitive: d.Sensitive(), Synonyms: b.synonyms(d.Name), Doc: d.Doc,
+	}
+	if e.Sensitive {
+		e.Value = nil
+	}
+	if len(e.Synonyms) > 0 {
+		e.Source = e.Synonyms[0].Source
+	}
+	return e
+}
+
+// brokerSynonyms are the groups of broker keys that stand for the same in different units, best first (Kafka's
+// DynamicBrokerConfig.brokerConfigSynonyms).
+var brokerSynonyms = [][]string{
+	{"log.roll.ms", "log.roll.hours"},
+	{"log.roll.jitter.ms", "log.roll.jitter.hours"},
+	{"log.retention.ms", "log.retention.minutes", "log.retention.hours"},
+}
+
+// synonymsOf returns the keys that a broker key's value may come from.
+func synonymsOf(key string) []string {
+	if key == "log.flush.interval.ms" {
+		return []string{key, "log.flush.scheduler.interval.ms"}
+	}
+	for _, group := range brokerSynonyms {
+		if slices.Contains(group, key) {
+			return group
+		}
+	}
+	return []string{key}
+}
+
+// synonyms returns where a broker key's value comes from: what was set at run time for this broker, for all
+// brokers, at start, then the default; of each first the key that goes first. As in Kafka, nothing is listed
+// before the key itself.
 func (b *Broker) synonyms(key string) []EntrySynonym {
-	v := b.values[key]
+	start := b
+	if b.start != nil {
+		start = b.start
+	}
 	var out []EntrySynonym
-	if v.setting.Layer != FromDefault {
-		out = append(out, EntrySynonym{key, v.text, SourceStaticBroker})
+	add := func(name string, source Source, value *string) {
+		if value == nil || len(out) == 0 && name != key {
+			return
+		}
+		if d, ok := dynamicDef(name); ok && d.Sensitive() {
+			value = nil
+		}
+		out = append(out, EntrySynonym{name, value, source})
 	}
-	if v.def.Default != nil {
-		out = append(out, EntrySynonym{key, v.def.Default, SourceDefault})
-	}
-	if v.def.Sensitive() {
-		for i := range out {
-			out[i].Value = nil
+	names := synonymsOf(key)
+	for _, layer := range []struct {
+		source Source
+		value  func(name string) *string
+	}{
+		{SourceDynamicBroker, textOf(b.own)},
+		{SourceDynamicDefault, textOf(b.shared)},
+		{SourceStaticBroker, func(name string) *string {
+			if v, ok := start.values[name]; ok && v.setting.Layer != FromDefault {
+				return v.text
+			}
+			return nil
+		}},
+		{SourceDefault, func(name string) *string {
+			if d, ok := brokerTable.byName[name]; ok {
+				return d.Default
+			}
+			return nil
+		}},
+	} {
+		for _, name := range names {
+			add(name, layer.source, layer.value(name))
 		}
 	}
 	return out
+}
+
+func textOf(settings map[string]string) func(name string) *string {
+	return func(name string) *string {
+		if text, ok := settings[name]; ok {
+			return &text
+		}
+		return nil
+	}
 }

@@ -19,6 +19,10 @@
 //	                                                                        +-- TopicDefaults, ResolveLogConfig
 //	CreateTopics, AlterConfigs --ValidateTopic--> overrides ----------------+-- DescribeTopic, DescribeBroker
 //
+// Over these layers lie the settings administrators make while the broker runs, as the default of all brokers and
+// for one: Live checks them and makes another *Broker of them. A key whose value kserver cannot change at run time
+// is refused there.
+//
 // # Main types
 //
 // Def describes one key. Setting is one value with its origin. Broker holds the typed effective values of a
@@ -27,7 +31,7 @@
 // # Concurrency
 //
 // The tables are built once at start of the process and never change. A *Broker is immutable once ParseBroker
-// returned it; everything in this package may be called from any goroutine.
+// returned it, and Live replaces it as a whole; everything in this package may be called from any goroutine.
 //
 // # What it does not know
 //

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"fmt"
 	"slices"
 
 	"kserver/engine"
@@ -22,7 +23,32 @@ func ResolveTopic(b *Broker, overrides map[string]string) (Topic, error) {
 	if err != nil {
 		return Topic{}, err
 	}
-	return Topic{Log: logConfig(values), MinInsyncReplicas: values.integer("min.insync.replicas")}, nil
+	return resolved(values), nil
+}
+
+// ResolveStored is ResolveTopic for overrides that were checked when they were made: what this release does not
+// understand, or no longer goes together with the broker's own settings, does not keep the topic from being served.
+// Overrides that do not parse are left out and returned as errors.
+func ResolveStored(b *Broker, overrides map[string]string) (_ Topic, ignored []error) {
+	values := b.topicDefaults()
+	for _, key := range sortedKeys(overrides) {
+		d, ok := topicTable.byName[key]
+		if !ok {
+			ignored = append(ignored, fmt.Errorf("unknown topic config name: %s", key))
+			continue
+		}
+		parsed, err := d.Parse(overrides[key])
+		if err != nil {
+			ignored = append(ignored, err)
+			continue
+		}
+		values[key] = newTopicValue(d, parsed)
+	}
+	return resolved(values), ignored
+}
+
+func resolved(values topicValues) Topic {
+	return Topic{Log: logConfig(values), MinInsyncReplicas: values.integer("min.insync.replicas")}
 }
 
 // ResolveLogConfig returns the part of ResolveTopic that the log needs.

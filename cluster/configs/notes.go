@@ -16,6 +16,7 @@ const (
 	noteCheckpoint  = "this checkpoint is written together with the recovery points, every log.flush.offset.checkpoint.interval.ms"
 	noteOffsetCodec = "records of __consumer_offsets are written uncompressed, and read in any codec"
 	noteQuota       = "this version has no quotas"
+	noteTelemetry   = "this version asks no client for its metrics"
 	noteMetrics     = "metrics are not published through Kafka's Java reporters"
 	noteMetadataLog = "the metadata log is small, is replayed whole at start and is never cut"
 	noteMetadataDir = "the metadata log lives in the first directory of log.dirs; delete the key or name that directory first in log.dirs"

@@ -62,6 +62,8 @@ type Config struct {
 	// ValidateTopic checks the settings of a topic to be created. Its error is
 	// the answer, a *protocol.Error as a rule. Required.
 	ValidateTopic func(overrides map[string]string) error
+	// Settings knows what may be set by AlterConfigs. Required.
+	Settings SettingRules
 	// InternalTopics are the topics EnsureTopic makes with settings of their own.
 	InternalTopics map[string]InternalTopic
 
@@ -114,6 +116,7 @@ func (c *Config) Validate() error {
 	check(c.Quorum != nil, "no metadata log")
 	check(c.Publisher != nil, "no publisher")
 	check(c.ValidateTopic != nil, "no check of topic settings")
+	check(c.Settings != nil, "no rules of settings")
 	check(c.NodeID >= 0, "node.id %d is negative", c.NodeID)
 	check(c.ClusterID != "", "no cluster.id")
 	check(c.NumPartitions >= 1, "num.partitions %d is below 1", c.NumPartitions)

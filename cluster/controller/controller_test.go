@@ -413,6 +413,7 @@ func TestOpenErrors(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"publisher": func(c *Config) { c.Publisher = nil },
 		"validate":  func(c *Config) { c.ValidateTopic = nil },
+		"settings":  func(c *Config) { c.Settings = nil },
 		"node":      func(c *Config) { c.NodeID = -1 },
 		"cluster":   func(c *Config) { c.ClusterID = "" },
 		"count":     func(c *Config) { c.NumPartitions = -1 },

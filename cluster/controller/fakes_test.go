@@ -148,6 +148,7 @@ func testConfig(log Log) Config {
 			}
 			return nil
 		},
+		Settings: testRules{},
 		InternalTopics: map[string]InternalTopic{
 			protocol.ConsumerOffsetsTopic: {Partitions: 5, ReplicationFactor: 3, Configs: map[string]string{"cleanup.policy": "compact"}},
 		},
@@ -228,4 +229,24 @@ func loadImage(t *testing.T, log Log) *MetadataImage {
 		t.Fatal(err)
 	}
 	return d.image()
+}
+
+// testRules knows one list, "list", whose default is "a", and refuses the key "bad" and unknown topics.
+type testRules struct{}
+
+func (testRules) ListDefault(_ ResourceType, key string, op ConfigOp) (string, error) {
+	if key != "list" {
+		return "", protocol.Errorf(protocol.InvalidConfig, "%s of %s", op, key)
+	}
+	return "a", nil
+}
+
+func (testRules) Check(image *MetadataImage, r ConfigResource, after map[string]string) error {
+	if _, ok := after["bad"]; ok {
+		return protocol.Errorf(protocol.InvalidConfig, "bad")
+	}
+	if _, ok := image.Topic(r.Name); !ok && r.Type == ResourceTopic {
+		return protocol.Errorf(protocol.UnknownTopicOrPartition, "The topic '%s' does not exist.", r.Name)
+	}
+	return nil
 }

@@ -61,7 +61,7 @@ func createdTopic(b *Broker, version int16, result controller.TopicResult) kmsg.
 	}
 	out.TopicID, out.NumPartitions = t.ID, int32(len(t.Partitions))
 	out.ReplicationFactor = int16(len(t.Partitions[0].Replicas))
-	for _, e := range configs.DescribeTopic(b.Configs, t.Configs) {
+	for _, e := range configs.DescribeTopic(b.Live.Current(), t.Configs) {
 		out.Configs = append(out.Configs, kmsg.CreateTopicsResponseTopicConfig{
 			Name: e.Name, Value: e.Value, ReadOnly: e.ReadOnly, Source: int8(e.Source), IsSensitive: e.Sensitive,
 		})

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 
@@ -15,8 +14,8 @@ import (
 // DescribeConfigs (key 32), versions 1-4.
 //
 // The effective settings of topics, of this broker, of the default of all brokers
-// (name "") and of groups, by name; all of them, or those asked for that there
-// are. Loggers and client metrics have no settings here.
+// (name ""), of groups and of client metrics subscriptions, by name; all of them,
+// or those asked for that there are. There are no loggers here.
 // v1 source and synonyms (KIP-226) · v3 type and documentation (KIP-569) · v4
 // flexible.
 func handle32DescribeConfigs(b *Broker, r *Request) {
@@ -54,12 +53,12 @@ func describeResource(b *Broker, rr *kmsg.DescribeConfigsRequestResource) ([]con
 		return describeTopicConfigs(b, image, rr.ResourceName)
 	case controller.ResourceBroker:
 		if rr.ResourceName == "" {
-			return describeBrokerDefaults(image), nil
+			return configs.DescribeBrokerDefaults(b.Live.Current()), nil
 		}
 		if err := checkBrokerName(rr.ResourceName, b.NodeID, "expected %d or empty string, but received %s"); err != nil {
 			return nil, err
 		}
-		return configs.DescribeBroker(b.Configs), nil
+		return configs.DescribeBroker(b.Live.Current()), nil
 	case controller.ResourceBrokerLogger:
 		if rr.ResourceName == "" {
 			return nil, protocol.Errorf(protocol.InvalidRequest, "Broker id must not be empty")
@@ -69,13 +68,14 @@ func describeResource(b *Broker, rr *kmsg.DescribeConfigsRequestResource) ([]con
 		if rr.ResourceName == "" {
 			return nil, protocol.Errorf(protocol.InvalidRequest, "Client metrics subscription name must not be empty")
 		}
-		return nil, nil
+		overrides := image.Configs(controller.ConfigResource{Type: controller.ResourceClientMetrics, Name: rr.ResourceName})
+		return configs.DescribeClientMetrics(overrides), nil
 	case controller.ResourceGroup:
 		if rr.ResourceName == "" {
 			return nil, protocol.Errorf(protocol.InvalidRequest, "Group name must not be empty")
 		}
 		overrides := image.Configs(controller.ConfigResource{Type: controller.ResourceGroup, Name: rr.ResourceName})
-		return configs.DescribeGroup(b.Configs, overrides), nil
+		return configs.DescribeGroup(b.Live.Current(), overrides), nil
 	}
 	return nil, &protocol.Error{Code: protocol.InvalidRequest, Message: protocol.InvalidRequest.Message()}
 }
@@ -88,7 +88,7 @@ func describeTopicConfigs(b *Broker, image *controller.MetadataImage, name strin
 	if !ok {
 		return nil, &protocol.Error{Code: protocol.UnknownTopicOrPartition}
 	}
-	return configs.DescribeTopic(b.Configs, t.Configs), nil
+	return configs.DescribeTopic(b.Live.Current(), t.Configs), nil
 }
 
 // checkBrokerName checks that a resource names this broker.
@@ -101,26 +101,6 @@ func checkBrokerName(name string, nodeID int32, unexpected string) *protocol.Err
 		return protocol.Errorf(protocol.InvalidRequest, "Unexpected broker id, "+unexpected, nodeID, name)
 	}
 	return nil
-}
-
-// describeBrokerDefaults returns the settings made for all brokers.
-func describeBrokerDefaults(image *controller.MetadataImage) []configs.Entry {
-	settings := image.Configs(controller.ConfigResource{Type: controller.ResourceBroker})
-	var out []configs.Entry
-	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		d, ok := configs.BrokerDef(name)
-		if !ok {
-			continue
-		}
-		value := settings[name]
-		e := configs.Entry{Name: name, Value: &value, Source: configs.SourceDynamicDefault, Type: d.Type, Sensitive: d.Sensitive(), Doc: d.Doc}
-		if e.Sensitive {
-			e.Value = nil
-		}
-		e.Synonyms = []configs.EntrySynonym{{Name: name, Value: e.Value, Source: e.Source}}
-		out = append(out, e)
-	}
-	return out
 }
 
 // describedConfig lays out one setting.

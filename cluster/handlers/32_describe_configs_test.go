@@ -44,7 +44,6 @@ func TestDescribeConfigsErrors(t *testing.T) {
 		{8, "7", "42 Unexpected broker id, expected 1 but received 7"},
 		{8, "1", "0 "},
 		{16, "", "42 Client metrics subscription name must not be empty"},
-		{16, "m", "0 "},
 		{32, "", "42 Group name must not be empty"},
 		{0, "x", "42 " + malformed},
 		{33, "x", "42 " + malformed},

@@ -45,10 +45,25 @@ func (q *adminQuorum) Propose(batches [][]controller.Record) []error {
 
 func (q *adminQuorum) Close() error { return nil }
 
-// nowhere publishes to nobody.
-type nowhere struct{}
+// liveSettings puts what is set for brokers in force, and publishes nothing else.
+type liveSettings struct{ live *configs.Live }
 
-func (nowhere) Publish(*controller.Delta, *controller.MetadataImage) error { return nil }
+func (p liveSettings) Publish(_ *controller.Delta, image *controller.MetadataImage) error {
+	p.live.Update(image.Configs(controller.ConfigResource{Type: controller.ResourceBroker}),
+		image.Configs(controller.ConfigResource{Type: controller.ResourceBroker, Name: "1"}))
+	return nil
+}
+
+// anySettings lets everything be set, and takes every key for a list.
+type anySettings struct{}
+
+func (anySettings) ListDefault(controller.ResourceType, string, controller.ConfigOp) (string, error) {
+	return "", nil
+}
+
+func (anySettings) Check(*controller.MetadataImage, controller.ConfigResource, map[string]string) error {
+	return nil
+}
 
 // adminBroker is a broker with a controller and configuration, and nothing that
 // holds data. first are records its metadata begins with.
@@ -59,11 +74,12 @@ func newAdminBroker(t *testing.T, change func(*controller.Config), first ...cont
 	if err != nil {
 		t.Fatal(err)
 	}
+	live := configs.NewLive(cfg)
 	rack := "r1"
 	cc := controller.Config{
-		Quorum: &adminQuorum{first: first}, Publisher: nowhere{}, NodeID: 1, ClusterID: "some-cluster", Rack: &rack,
+		Quorum: &adminQuorum{first: first}, Publisher: liveSettings{live}, NodeID: 1, ClusterID: "some-cluster", Rack: &rack,
 		Endpoints: []controller.Endpoint{{Name: "PLAINTEXT", Host: "one", Port: 9092}}, LogDirs: []controller.UUID{{7}},
-		NumPartitions: 4, ValidateTopic: configs.ValidateTopic,
+		NumPartitions: 4, ValidateTopic: configs.ValidateTopic, Settings: anySettings{},
 	}
 	if change != nil {
 		change(&cc)
@@ -77,7 +93,7 @@ func newAdminBroker(t *testing.T, change func(*controller.Config), first ...cont
 			t.Error(err)
 		}
 	})
-	return &Broker{NodeID: 1, ClusterID: "some-cluster", Configs: cfg, Controller: c, Workers: func(f func()) { go f() }}
+	return &Broker{NodeID: 1, ClusterID: "some-cluster", Configs: cfg, Live: live, Controller: c, Workers: func(f func()) { go f() }}
 }
 
 // adminResponder takes one answer; its loop is whatever goroutine posts.

@@ -22,7 +22,9 @@ type Broker struct {
 	Endpoints map[string]Endpoint
 	Rack      *string
 
+	// Configs is what the broker was started with; Live is that and what was set since.
 	Configs  *configs.Broker
+	Live     *configs.Live
 	Replicas *replica.Manager
 	Sessions *replica.SessionCache
 	Groups   *group.Coordinator
