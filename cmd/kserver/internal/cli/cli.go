@@ -18,7 +18,7 @@ func Group() *cobra.Group {
 // InOrStdin, OutOrStdout and ErrOrStderr. Their errors are Failures wherever it is clear what went wrong.
 func Commands(environ []string) []*cobra.Command {
 	commands := []*cobra.Command{
-		newTopicCommand(environ),
+		newTopicCommand(environ), newProduceCommand(environ), newConsumeCommand(environ),
 	}
 	for _, cmd := range commands {
 		cmd.GroupID = groupID
