@@ -29,12 +29,12 @@ func NewLive(start *Broker) *Live {
 func (l *Live) Current() *Broker { return l.current.Load() }
 
 // Update puts what administrators set in force: shared for all brokers, own for this one, which goes first. The
-// settings were checked when they were made; those that this release does not understand, or that it can no
-// longer change while it runs, are left out and returned as errors.
-func (l *Live) Update(shared, own map[string]string) (ignored []error) {
-	next, ignored := l.start.overlay(shared, own)
+// settings were checked when they were made; those that this release does not understand, or cannot change while it
+// runs, are left out. The errors say which settings have no effect, for the log.
+func (l *Live) Update(shared, own map[string]string) (idle []error) {
+	next, idle := l.start.overlay(shared, own)
 	l.current.Store(next)
-	return ignored
+	return idle
 }
 
 // CheckDynamic checks settings an administrator wants for this broker (own) or, with perBroker false, for all of
@@ -128,13 +128,13 @@ func needsRestart(key string) error {
 }
 
 // changeable reports whether a new value takes effect while the broker runs: the defaults of topics and of groups
-// do, and keys without effect have none at any time.
+// do, and keys without effect have none at any time. A secret is not kept for nothing.
 func (d *Def) changeable() bool {
 	switch {
 	case d.Update == ReadOnly:
 		return false
 	case d.Support != Obeyed:
-		return true
+		return !d.Sensitive()
 	}
 	return overridableDefaults[d.Name]
 }
@@ -211,38 +211,41 @@ func TopicListDefault(key string) (items string, ok bool) {
 }
 
 // overlay returns b with other values for some keys, own going before shared.
-func (b *Broker) overlay(shared, own map[string]string) (_ *Broker, ignored []error) {
+func (b *Broker) overlay(shared, own map[string]string) (_ *Broker, idle []error) {
 	next := *b
 	next.values = maps.Clone(b.values)
 	next.start = b
 	var more []error
-	next.shared, ignored = next.set(shared)
+	next.shared, idle = next.set(shared)
 	next.own, more = next.set(own)
 	next.Topics.MinInsyncReplicas = int(next.values["min.insync.replicas"].parsed.(int64))
-	return &next, append(ignored, more...)
+	return &next, append(idle, more...)
 }
 
-// set gives keys other values, and returns the text of those it took and an error for each of the others.
-func (b *Broker) set(settings map[string]string) (set map[string]string, ignored []error) {
+// set gives keys other values. It returns the text of those it took, and an error for each that has no effect.
+func (b *Broker) set(settings map[string]string) (set map[string]string, idle []error) {
 	set = make(map[string]string, len(settings))
 	for _, key := range sortedKeys(settings) {
 		d, ok := dynamicDef(key)
 		if !ok || !d.changeable() {
-			ignored = append(ignored, fmt.Errorf("%s cannot be changed while the broker runs", key))
+			idle = append(idle, fmt.Errorf("%s cannot be changed while the broker runs", key))
 			continue
 		}
 		parsed, err := d.Parse(settings[key])
 		if err != nil {
-			ignored = append(ignored, err)
+			idle = append(idle, err)
 			continue
 		}
 		text := format(d.Type, parsed)
+		if d.Support != Obeyed && (d.Default == nil || text != *d.Default) {
+			idle = append(idle, fmt.Errorf("%s=%s has no effect: %s", key, text, d.Note))
+		}
 		set[key] = text
 		v := b.values[key]
 		v.def, v.text, v.parsed = d, &text, parsed
 		b.values[key] = v
 	}
-	return set, ignored
+	return set, idle
 }
 
 // checkDynamicRelations checks what a single key's bounds do not, among the keys that can change at run time, with

@@ -50,8 +50,11 @@ var table = []API{
 	{Key: 22, Min: 0, Max: 5, Mode: OnWorker, Estimate: small, Handle: handle22InitProducerID},
 	{Key: 23, Min: 2, Max: 4, Mode: OnLoop, Estimate: decoded, Handle: handle23OffsetForLeaderEpoch},
 	{Key: 32, Min: 1, Max: 4, Mode: OnWorker, Estimate: decoded, Handle: handle32DescribeConfigs},
+	{Key: 33, Min: 0, Max: 2, Mode: OnWorker, Estimate: decoded, Handle: handle33AlterConfigs},
 	{Key: 37, Min: 0, Max: 3, Mode: OnWorker, Estimate: decoded, Handle: handle37CreatePartitions},
+	{Key: 44, Min: 0, Max: 1, Mode: OnWorker, Estimate: decoded, Handle: handle44IncrementalAlterConfigs},
 	{Key: 60, Min: 0, Max: 2, Mode: OnLoop, Estimate: decoded, Handle: handle60DescribeCluster},
+	{Key: 74, Min: 0, Max: 1, Mode: OnLoop, Estimate: decoded, Handle: handle74ListConfigResources},
 	{Key: 75, Min: 0, Max: 0, Mode: OnLoop, Estimate: decoded, Handle: handle75DescribeTopicPartitions},
 }
 
