@@ -186,6 +186,8 @@ func (o *ValidateOptions) single(b []byte) (Batch, error) {
 	case errors.Is(err, ErrTruncated):
 		return nil, wrapInvalid(KindInvalidRecord, err,
 			"Produce requests with version %d must have at least one record batch per partition", o.ProduceVersion)
+	case errors.Is(err, ErrMagic) && b[offMagic] > 2: // no format Kafka ever had
+		return nil, wrapInvalid(KindCorruptMessage, err, "Invalid magic found in record: %d", int8(b[offMagic]))
 	case errors.Is(err, ErrMagic):
 		return nil, wrapInvalid(KindInvalidRecord, err,
 			"Produce requests with version %d are only allowed to contain record batches with magic version 2", o.ProduceVersion)

@@ -87,6 +87,8 @@ func TestValidateProduceRejects(t *testing.T) {
 			"Produce requests with version 9 must have at least one record batch per partition", 0},
 		{"magic 1", patch(plain, func(b Batch) { b[offMagic] = 1 }), nil, KindInvalidRecord,
 			"Produce requests with version 9 are only allowed to contain record batches with magic version 2", 0},
+		{"magic 3", patch(plain, func(b Batch) { b[offMagic] = 3 }), nil, KindCorruptMessage, "Invalid magic found in record: 3", 0},
+		{"magic -1", patch(plain, func(b Batch) { b[offMagic] = 0xff }), nil, KindCorruptMessage, "Invalid magic found in record: -1", 0},
 		{"two batches", append(bytes.Clone(plain), plain...), nil, KindInvalidRecord,
 			"Produce requests with version 9 are only allowed to contain exactly one record batch per partition", 0},
 		{"trailing byte", append(bytes.Clone(plain), 0), nil, KindInvalidRecord,
