@@ -19,6 +19,7 @@ func Group() *cobra.Group {
 func Commands(environ []string) []*cobra.Command {
 	commands := []*cobra.Command{
 		newTopicCommand(environ), newProduceCommand(environ), newConsumeCommand(environ),
+		newGroupCommand(environ), newConfigCommand(environ), newClusterCommand(environ),
 	}
 	for _, cmd := range commands {
 		cmd.GroupID = groupID

@@ -106,9 +106,29 @@ func shownValue(value *string) string {
 	return *value
 }
 
+// checkBroker fails when r is a broker that the cluster does not have: the client would ask nobody.
+func (s *session) checkBroker(ctx context.Context, r resource) error {
+	if r.kind != kmsg.ConfigResourceTypeBroker || r.name == "" {
+		return nil
+	}
+	brokers, err := s.adm.ListBrokers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range brokers.NodeIDs() {
+		if strconv.Itoa(int(id)) == r.name {
+			return nil
+		}
+	}
+	return failf(ExitNotFound, "there is no broker %s; the cluster has %s", r.name, ids(brokers.NodeIDs()))
+}
+
 // describeConfig returns the settings of a resource, sorted by name.
 func (s *session) describeConfig(ctx context.Context, r resource) ([]configEntry, error) {
 	if err := s.need(ctx, "reading settings", kmsg.DescribeConfigs); err != nil {
+		return nil, err
+	}
+	if err := s.checkBroker(ctx, r); err != nil {
 		return nil, err
 	}
 	req := kmsg.NewPtrDescribeConfigsRequest()
@@ -174,6 +194,9 @@ func (c configChange) empty() bool { return len(c.set) == 0 && len(c.unset) == 0
 // alterConfig changes the settings of a resource, all of them or none; a dry run only lets the broker check.
 func (s *session) alterConfig(ctx context.Context, r resource, change configChange, dryRun bool) error {
 	if err := s.need(ctx, "changing settings", kmsg.IncrementalAlterConfigs); err != nil {
+		return err
+	}
+	if err := s.checkBroker(ctx, r); err != nil {
 		return err
 	}
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()

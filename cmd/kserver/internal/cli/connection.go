@@ -34,6 +34,7 @@ func IsVariable(name string) bool { return name == EnvBootstrap || name == EnvPa
 
 const (
 	clientID         = "kserver"
+	softwareVersion  = "cli" // Kafka wants one; brokers count clients by it
 	defaultBootstrap = "127.0.0.1:9092"
 	defaultPort      = "9092"
 	defaultTimeout   = 15 * time.Second
@@ -112,7 +113,7 @@ func (c *connection) options() ([]kgo.Opt, error) {
 	}
 	c.bootstrap = seeds
 	opts := []kgo.Opt{
-		kgo.SeedBrokers(seeds...), kgo.ClientID(clientID), kgo.SoftwareNameAndVersion(clientID, "cli"), kgo.DisableClientMetrics(),
+		kgo.SeedBrokers(seeds...), kgo.ClientID(clientID), kgo.SoftwareNameAndVersion(clientID, softwareVersion), kgo.DisableClientMetrics(),
 		kgo.RetryTimeout(c.timeout), kgo.MetadataMinAge(250 * time.Millisecond),
 	}
 	dialer := &net.Dialer{Timeout: dialTimeout}
@@ -218,11 +219,17 @@ func (c *connection) run(do func(s *session, args []string) error) func(*cobra.C
 	}
 }
 
-// admin makes the RunE of a command that asks and prints; ctx ends with --timeout.
-func (c *connection) admin(do func(ctx context.Context, s *session, args []string) error) func(*cobra.Command, []string) error {
+// admin makes the RunE of a command that asks and prints; ctx ends with --timeout. check looks at the command line
+// before any broker is asked; it may be nil.
+func (c *connection) admin(check func(args []string) error, do func(ctx context.Context, s *session, args []string) error) func(*cobra.Command, []string) error {
 	return c.run(func(s *session, args []string) error {
 		if err := s.checkOutput(); err != nil {
 			return err
+		}
+		if check != nil {
+			if err := check(args); err != nil {
+				return err
+			}
 		}
 		ctx, cancel := context.WithTimeout(s.signals, c.timeout)
 		defer cancel()
@@ -267,9 +274,7 @@ func (s *session) close() {
 // need fails when the broker does not serve an API; doing says what for.
 func (s *session) need(ctx context.Context, doing string, keys ...kmsg.Key) error {
 	if s.served == nil {
-		req := kmsg.NewPtrApiVersionsRequest()
-		req.ClientSoftwareName, req.ClientSoftwareVersion = clientID, "cli"
-		resp, err := req.RequestWith(ctx, s.cl)
+		resp, err := s.versions(ctx)
 		if err != nil {
 			return err
 		}

@@ -39,12 +39,15 @@ func newTopicListCommand(c *connection) *cobra.Command {
 		Example: "  kserver topic list\n  kserver topic list 'orders-*' --output json",
 	}
 	cmd.Flags().BoolVarP(&internal, "internal", "i", false, "list internal topics too")
-	cmd.RunE = c.admin(func(ctx context.Context, s *session, patterns []string) error {
+	check := func(patterns []string) error {
 		for _, p := range patterns {
 			if _, err := path.Match(p, ""); err != nil {
 				return usagef("%s: %w", p, err)
 			}
 		}
+		return nil
+	}
+	cmd.RunE = c.admin(check, func(ctx context.Context, s *session, patterns []string) error {
 		details, err := s.adm.ListTopicsWithInternal(ctx)
 		if err != nil {
 			return err
@@ -145,7 +148,7 @@ func newTopicDescribeCommand(c *connection) *cobra.Command {
 		Args:              names("topic"),
 		ValidArgsFunction: c.topicNames(0),
 	}
-	cmd.RunE = c.admin(func(ctx context.Context, s *session, names []string) error {
+	cmd.RunE = c.admin(nil, func(ctx context.Context, s *session, names []string) error {
 		details, err := s.topics(ctx, names...)
 		if err != nil {
 			return err
@@ -234,12 +237,6 @@ func (d topicDescription) print(w io.Writer) error {
 		d.Name, cmp.Or(d.ID, "-"), d.Partitions, d.Replicas, cmp.Or(strings.Join(settings, ", "), "the defaults of the cluster"))
 	if err != nil {
 		return err
-	}
-	number := func(n *int64) string {
-		if n == nil {
-			return ""
-		}
-		return fmt.Sprint(*n)
 	}
 	var rows [][]string
 	for _, p := range d.PartitionDetails {

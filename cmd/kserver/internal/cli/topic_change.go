@@ -32,15 +32,15 @@ func newTopicCreateCommand(c *connection) *cobra.Command {
 	f.StringArrayVarP(&configs, "config", "c", nil, "a setting of the topic, as `key=value`; may be repeated")
 	f.BoolVar(&ifNotExists, "if-not-exists", false, "a topic that exists already is no failure")
 	f.BoolVar(&dryRun, "dry-run", false, "let the broker check it, create nothing")
-	cmd.RunE = c.admin(func(ctx context.Context, s *session, names []string) error {
+	settings := make(map[string]*string)
+	check := func([]string) error {
 		_, values, err := keyValues("--config", configs)
-		if err != nil {
-			return err
-		}
-		settings := make(map[string]*string, len(values))
 		for key, value := range values {
 			settings[key] = &value
 		}
+		return err
+	}
+	cmd.RunE = c.admin(check, func(ctx context.Context, s *session, names []string) error {
 		create := s.adm.CreateTopics
 		if dryRun {
 			create = s.adm.ValidateCreateTopics
@@ -114,14 +114,17 @@ func newTopicAlterCommand(c *connection) *cobra.Command {
 	f.StringArrayVarP(&configs, "config", "c", nil, "make a setting, as `key=value`; may be repeated")
 	f.StringArrayVar(&del, "unset", nil, "return a setting to its default, by its `key`; may be repeated")
 	f.BoolVar(&dryRun, "dry-run", false, "let the broker check it, change nothing")
-	cmd.RunE = c.admin(func(ctx context.Context, s *session, names []string) error {
-		change, err := newConfigChange("--config", configs, del)
-		if err != nil {
+	var change configChange
+	check := func([]string) (err error) {
+		if change, err = newConfigChange("--config", configs, del); err != nil {
 			return err
 		}
 		if partitions < 0 || partitions == 0 && change.empty() {
 			return usagef("%s: say what to alter, with --partitions N, --config key=value or --unset key", cmd.CommandPath())
 		}
+		return nil
+	}
+	cmd.RunE = c.admin(check, func(ctx context.Context, s *session, names []string) error {
 		if _, err := s.topics(ctx, names...); err != nil {
 			return err
 		}
@@ -170,7 +173,7 @@ func newTopicDeleteCommand(c *connection) *cobra.Command {
 		ValidArgsFunction: c.topicNames(0),
 	}
 	cmd.Flags().BoolVar(&ifExists, "if-exists", false, "a topic that does not exist is no failure")
-	cmd.RunE = c.admin(func(ctx context.Context, s *session, names []string) error {
+	cmd.RunE = c.admin(nil, func(ctx context.Context, s *session, names []string) error {
 		answers, err := s.adm.DeleteTopics(ctx, names...)
 		if err != nil {
 			return err
