@@ -115,7 +115,7 @@ func (b *Broker) openLogs() (err error) {
 // compose makes the data plane, the coordinators and the controller, whose
 // start brings all of them to what the metadata log says.
 func (b *Broker) compose(endpoints map[string]handlers.Endpoint) error {
-	b.replicas = replica.NewManager(replica.Config{NodeID: b.cfg.Broker.NodeID, Logs: b.logs, Logger: b.logger})
+	b.replicas = replica.NewManager(replica.Config{NodeID: b.cfg.Broker.NodeID, Logs: b.logs, Logger: b.logger, Space: b.cfg.space})
 	b.wheel = coordinator.NewWheel()
 	storage := &topicStorage{replicas: b.replicas, topic: group.TopicName}
 	var err error

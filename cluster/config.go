@@ -41,6 +41,15 @@ func (c *Config) engineConfig(warm *pagecache.Warmer) engine.Config {
 	}
 }
 
+// space asks the file system of the log directories how large it is.
+func (c *Config) space(dir string) (free, total int64, err error) {
+	fs := c.FS
+	if fs == nil {
+		fs = vfs.OS
+	}
+	return fs.FreeBytes(dir)
+}
+
 // netConfig is the event loops' part of the configuration.
 func (c *Config) netConfig() netio.Config {
 	n := &c.Broker.Network

@@ -31,6 +31,7 @@ import (
 //	commit a group=g topics=(t-0:5:metadata) [member= gen= instance= retention= v=]
 //	fetch a groups=(g) [topics=(t-0)] [stable v=]
 //	describe a groups=(g) [v=] ; list a [states=() types=()]
+//	delete-groups a groups=(g) ; delete-offsets a group=g topics=(t-0)
 //	advance 3s · hold · release · lose CODE · refuse [CODE] · maxbytes N
 //	restart (checks that replay rebuilds what was there) · unload · dump
 //	txn producer=1 group=g topics=(t-0:5) ; marker producer=1 commit|abort
@@ -122,6 +123,10 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		s.describe(a)
 	case "list":
 		s.list(a)
+	case "delete-groups":
+		s.deleteGroups(a)
+	case "delete-offsets":
+		s.deleteOffsets(a)
 	case "advance":
 		d, err := time.ParseDuration(a.name())
 		if err != nil {
@@ -394,6 +399,33 @@ func (s *script) list(a args) {
 		s.printf("%s: %v", a.name(), protocol.ErrorCode(r.ErrorCode))
 		for _, g := range r.Groups {
 			s.printf("  %s %q %s %s", g.Group, g.ProtocolType, g.GroupState, g.GroupType)
+		}
+	})
+}
+
+func (s *script) deleteGroups(a args) {
+	req := kmsg.NewPtrDeleteGroupsRequest()
+	req.Groups = a.list("groups", "g")
+	s.coordinator.DeleteGroups(req, func(r *kmsg.DeleteGroupsResponse) {
+		for _, g := range r.Groups {
+			s.printf("%s: %s %v", a.name(), g.Group, protocol.ErrorCode(g.ErrorCode))
+		}
+	})
+}
+
+func (s *script) deleteOffsets(a args) {
+	req := kmsg.NewPtrOffsetDeleteRequest()
+	req.Group = a.str("group", "g")
+	for _, x := range a.list("topics", "") {
+		topic, p := splitPartition(s.t, x)
+		req.Topics = append(req.Topics, kmsg.OffsetDeleteRequestTopic{Topic: topic, Partitions: []kmsg.OffsetDeleteRequestTopicPartition{{Partition: p}}})
+	}
+	s.coordinator.OffsetDelete(req, func(r *kmsg.OffsetDeleteResponse) {
+		s.printf("%s: %v", a.name(), protocol.ErrorCode(r.ErrorCode))
+		for _, t := range r.Topics {
+			for _, p := range t.Partitions {
+				s.printf("  %s-%d %v", t.Topic, p.Partition, protocol.ErrorCode(p.ErrorCode))
+			}
 		}
 	})
 }

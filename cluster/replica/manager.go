@@ -31,6 +31,9 @@ type Config struct {
 	NodeID int32
 	Logs   *engine.LogManager
 	Logger *slog.Logger
+	// Space tells what an unprivileged process may still write on the file system
+	// of a log directory, and that file system's size; nil when nobody knows.
+	Space func(dir string) (free, total int64, err error)
 }
 
 // Manager finds the partitions this broker hosts and creates and deletes them
