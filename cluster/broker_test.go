@@ -332,17 +332,19 @@ func TestPipelining(t *testing.T) {
 	})
 }
 
-// waitingFetch sends a fetch of partition 0 of topic that would wait for ever.
-func (c *rawConn) waitingFetch(topic string) *kmsg.FetchRequest {
+// waitingFetch sends a fetch of partition 0 of topics that would wait for ever.
+func (c *rawConn) waitingFetch(topics ...string) *kmsg.FetchRequest {
 	c.t.Helper()
 	fetch := kmsg.NewPtrFetchRequest()
 	fetch.Version, fetch.MaxWaitMillis, fetch.MinBytes, fetch.MaxBytes, fetch.SessionEpoch = 11, 1<<30, 1, 1<<20, -1
-	ft := kmsg.NewFetchRequestTopic()
-	ft.Topic = topic
-	fp := kmsg.NewFetchRequestTopicPartition()
-	fp.PartitionMaxBytes = 1 << 20
-	ft.Partitions = append(ft.Partitions, fp)
-	fetch.Topics = append(fetch.Topics, ft)
+	for _, topic := range topics {
+		ft := kmsg.NewFetchRequestTopic()
+		ft.Topic = topic
+		fp := kmsg.NewFetchRequestTopicPartition()
+		fp.PartitionMaxBytes = 1 << 20
+		ft.Partitions = append(ft.Partitions, fp)
+		fetch.Topics = append(fetch.Topics, ft)
+	}
 	c.send(1, fetch)
 	return fetch
 }
@@ -376,6 +378,28 @@ func TestClosedConnectionLeavesPurgatory(t *testing.T) {
 			c.Close()
 		}
 		watching(t, b, "t", 0)
+	})
+}
+
+// An unknown partition beside a good one does not end the wait for the good one.
+func TestFetchWaitsBesideAnUnknownPartition(t *testing.T) {
+	onBothBackends(t, func(t *testing.T, backend string) {
+		b := startBroker(t, backend, t.TempDir())
+		defer stopBroker(t, b)
+		cl := client(t, b, kgo.DefaultProduceTopic("t"))
+		createTopic(t, cl, "t", 1, nil)
+		c := dialRaw(t, b)
+		fetch := c.waitingFetch("t", "unknown")
+		watching(t, b, "t", 1)
+		if err := cl.ProduceSync(testContext(t), &kgo.Record{Value: []byte("x")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		resp := fetch.ResponseKind().(*kmsg.FetchResponse)
+		c.receive(1, resp)
+		if good, bad := resp.Topics[0].Partitions[0], resp.Topics[1].Partitions[0]; len(good.RecordBatches) == 0 ||
+			protocol.ErrorCode(bad.ErrorCode) != protocol.UnknownTopicOrPartition {
+			t.Fatalf("answer %+v", resp)
+		}
 	})
 }
 

@@ -34,10 +34,14 @@ type delayedFetch struct {
 	minBytes, maxBytes int64
 	maxWait            time.Duration
 	parts              []*replica.Partition // by index of ctx.Partitions; nil when not found
+	found              int                  // parts that are not nil
 	errs               []*protocol.Error    // why a part is nil
 	results            []replica.FetchResult
 	bytes              int64 // of the last read
-	failed             bool  // it has an error or a diverging epoch, which is told at once
+	// failed: a partition that was found has an error or a diverging epoch, which
+	// is told at once. One that is unknown does not keep a client from waiting for
+	// the others, as in Kafka: it would ask again and again.
+	failed bool
 
 	delayed purgatory.Delayed
 	timer   Timer
@@ -76,7 +80,7 @@ func handle01Fetch(b *Broker, r *Request) {
 
 // answerOrWait follows the first read. Loop only.
 func (f *delayedFetch) answerOrWait() {
-	if f.maxWait <= 0 || f.b.Stopping.Load() || len(f.parts) == 0 || f.bytes >= f.minBytes || f.failed {
+	if f.maxWait <= 0 || f.b.Stopping.Load() || f.found == 0 || f.bytes >= f.minBytes || f.failed {
 		f.reply()
 		return
 	}
@@ -134,6 +138,9 @@ func (f *delayedFetch) resolve() {
 		if t, f.errs[i] = f.b.topic(f.r.Version >= 13, p.Topic, p.ID); t != nil {
 			f.parts[i], f.errs[i] = t.Partition(p.Partition)
 		}
+		if f.parts[i] != nil {
+			f.found++
+		}
 	}
 }
 
@@ -144,7 +151,7 @@ func (f *delayedFetch) read(noWait bool) bool {
 	left := f.maxBytes
 	for i, p := range f.parts {
 		if p == nil {
-			f.results[i], f.failed = replica.FailedFetch(f.errs[i]), true
+			f.results[i] = replica.FailedFetch(f.errs[i])
 			continue
 		}
 		res, ok := p.Read(&f.ctx.Partitions[i].FetchRequest, int(left), f.bytes == 0, noWait)

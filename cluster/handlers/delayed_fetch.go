@@ -24,6 +24,9 @@ func (f *delayedFetch) wait() {
 	f.r.WaitIn(f)
 	f.watched = true
 	for i, p := range f.parts {
+		if p == nil {
+			continue
+		}
 		p.Watch(f, int32(i))
 		// What was appended between the read and Watch has signalled nobody.
 		if f.Signal(int32(i)) {
@@ -85,6 +88,8 @@ func (f *delayedFetch) unwatch() {
 	}
 	f.watched = false
 	for i, p := range f.parts {
-		p.Forget(f, int32(i))
+		if p != nil {
+			p.Forget(f, int32(i))
+		}
 	}
 }
