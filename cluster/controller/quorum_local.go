@@ -49,11 +49,14 @@ const (
 	// QuorumController.MAX_RECORDS_PER_USER_OP).
 	maxRecordsPerBatch = 10_000
 	// localEpoch is the leader epoch of a quorum of one, which never elects again.
-	localEpoch int32 = 1
+	localEpoch = QuorumEpoch
 )
 
 // errClosed is the answer to what comes after Close.
 var errClosed = errors.New("the controller is closed")
+
+// QuorumEpoch is the leader epoch of the metadata log.
+const QuorumEpoch int32 = 1
 
 // localQuorum is the Quorum of a single voter: what is durable in its log is
 // committed.

@@ -11,9 +11,8 @@ import (
 // A replica is told which log directory to live in. The one it is in is a success.
 // Replicas do not move here: another directory of this broker gets
 // INVALID_REPLICA_ASSIGNMENT, as a cordoned one does in Kafka. A directory that is
-// not this broker's is LOG_DIR_NOT_FOUND, a replica it has not
-// REPLICA_NOT_AVAILABLE; Kafka remembers the directory for a replica that comes
-// later, which does not happen here.
+// not this broker's is LOG_DIR_NOT_FOUND. Kafka remembers the directory for a
+// partition that does not exist yet, which does not happen here.
 // v2 flexible.
 func handle34AlterReplicaLogDirs(b *Broker, r *Request) {
 	var req kmsg.AlterReplicaLogDirsRequest

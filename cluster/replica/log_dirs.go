@@ -100,7 +100,7 @@ func (m *Manager) CheckMove(tp engine.TopicPartition, path string) *protocol.Err
 	p, err := m.Partition(tp.Topic, tp.Partition)
 	switch {
 	case err != nil:
-		return protocol.Errorf(protocol.ReplicaNotAvailable, "%s", err.Text())
+		return err
 	case p.log.Dir() != dirs[at].Path:
 		return protocol.Errorf(protocol.InvalidReplicaAssignment, "Log directory %s takes no replicas of other directories", path)
 	}
