@@ -15,12 +15,14 @@ import (
 //
 //	## Reason
 //	```
+//	more ProduceResponseTopicPartition.ErrorMessage   a field kserver fills where Kafka leaves it empty
 //	text "Kafka's words" = "kserver's words"     wherever an answer has exactly this text
 //	case 19_create_topics/a name: step 1 v4,5     and then what differs there
 //	- line of Kafka's answer
 //	+ line of kserver's
 //	```
 type Differences struct {
+	more  []string // fields as Type.Field
 	texts []textPair
 	cases map[string][]string // by "file/case", lines as of Compare
 	used  map[string]bool     // cases and texts that were met
@@ -42,6 +44,8 @@ func LoadDifferences(path string) (*Differences, error) {
 		case strings.HasPrefix(line, "```"):
 			inside, name = !inside, ""
 		case !inside || line == "":
+		case strings.HasPrefix(line, "more "):
+			d.more = append(d.more, line[len("more "):])
 		case strings.HasPrefix(line, "text "):
 			pair, err := parseTextPair(line)
 			if err != nil {
@@ -55,7 +59,7 @@ func LoadDifferences(path string) (*Differences, error) {
 		case name != "" && (line[0] == '-' || line[0] == '+'):
 			d.cases[name] = append(d.cases[name], line)
 		default:
-			return nil, fmt.Errorf("%s:%d: neither text, case, - nor +", path, i+1)
+			return nil, fmt.Errorf("%s:%d: neither more, text, case, - nor +", path, i+1)
 		}
 	}
 	return d, nil
@@ -89,7 +93,7 @@ func (d *Differences) Compare(c *Case, got Transcript) []string {
 		}
 		byDiff := make(map[int16][]string)
 		for _, v := range c.Versions {
-			byDiff[v] = d.diffLines(s.Answers[v], got[v][i])
+			byDiff[v] = d.diffAnswers(s.Answers[v], got[v][i])
 		}
 		var done []string
 		for _, v := range c.Versions {
@@ -109,6 +113,24 @@ func (d *Differences) Compare(c *Case, got Transcript) []string {
 		}
 	}
 	return out
+}
+
+// diffAnswers compares two answers, the second also without what it has more than Kafka's.
+func (d *Differences) diffAnswers(kafka []string, got Answer) []string {
+	diff := d.diffLines(kafka, got.lines)
+	if len(diff) == 0 || got.more == "" {
+		return diff
+	}
+	less := d.diffLines(kafka, got.without)
+	if len(less) == 0 {
+		for _, field := range strings.Fields(got.more) {
+			d.used[field] = true
+		}
+	}
+	if len(less) < len(diff) {
+		return less
+	}
+	return diff
 }
 
 // diffLines compares two answers by their longest common subsequence of lines.
@@ -179,6 +201,11 @@ func (d *Differences) Unused() (out []string) {
 	for name := range d.cases {
 		if !d.used[name] {
 			out = append(out, "case "+name)
+		}
+	}
+	for _, field := range d.more {
+		if !d.used[field] {
+			out = append(out, "more "+field)
 		}
 	}
 	for _, p := range d.texts {

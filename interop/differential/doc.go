@@ -36,7 +36,7 @@
 // defaults. A line that begins with ">" and at least two spaces continues the one above.
 //
 // "define put = Acks: -1, Topics: {..., Records: %}" at the head of a file lets a request say
-// "Produce put batch(a)".
+// "Produce put batch(a)"; a text with %1 and %2 takes the words that follow.
 //
 //	$t            a name: the first use makes a fresh one; also what "let" has captured
 //	$t.id         the id of topic $t; where a request takes names in old versions and ids in new

@@ -98,6 +98,12 @@ func blank(s string) string { return token.ReplaceAllString(s, "<$1>") }
 // numbering gives tokens their numbers, by first appearance within a run of a case.
 type numbering map[string][]string
 
+func (n numbering) numberAll(lines []string) {
+	for i := range lines {
+		lines[i] = n.number(lines[i])
+	}
+}
+
 func (n numbering) number(s string) string {
 	return token.ReplaceAllStringFunc(s, func(t string) string {
 		m := token.FindStringSubmatch(t)

@@ -102,6 +102,9 @@ func (n *node) inner(indent string) (out []string) {
 type renderer struct {
 	names *names
 	env   environment
+	// omit are fields to leave out, as Type.Field; omitted are those of them an answer had.
+	omit    []string
+	omitted []string
 }
 
 // response renders a whole answer.
@@ -130,6 +133,10 @@ func (r *renderer) structure(v reflect.Value) node {
 		}
 		f, def := v.Field(i), fresh.Elem().Field(i)
 		if reflect.DeepEqual(f.Interface(), def.Interface()) {
+			continue
+		}
+		if field := v.Type().Name() + "." + name; slices.Contains(r.omit, field) {
+			r.omitted = append(r.omitted, field)
 			continue
 		}
 		if name == "TopicID" && r.knownTopic(v, f) {

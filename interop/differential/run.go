@@ -42,20 +42,31 @@ var Settings = map[string]string{
 	"group.initial.rebalance.delay.ms": "0",
 }
 
-// Transcript is what a broker answered to one case: the lines of each step, by version.
-type Transcript map[int16][][]string
+// Transcript is what a broker answered to one case: the answer of each step, by version.
+type Transcript map[int16][]Answer
+
+// Answer is the text of one answer; steps without answer have none.
+type Answer struct {
+	lines []string
+	// without is the text without the fields of Target.More that the answer has, which more names.
+	without []string
+	more    string
+}
 
 // answers are the answers to step i, by version.
 func (t Transcript) answers(i int) map[int16][]string {
 	out := make(map[int16][]string)
 	for v, steps := range t {
-		out[v] = steps[i]
+		out[v] = steps[i].lines
 	}
 	return out
 }
 
 // Target is a broker to be asked.
 type Target struct {
+	// More are fields, as Type.Field, without which answers are rendered too.
+	More []string
+
 	addr string
 	env  environment
 	side *wire.Conn // for what is not part of a script
@@ -155,23 +166,35 @@ type run struct {
 	render  renderer
 	numbers numbering
 	conns   map[string]*link
-	last    kmsg.Response // of the last answer, for let
+	last    kmsg.Response // of the last answer, for let, nil when there is none
 }
 
 // play runs the steps and returns what each was answered, nil for steps without answer.
-func (r *run) play(ctx context.Context, c *Case) (steps [][]string, err error) {
+func (r *run) play(ctx context.Context, c *Case) (steps []Answer, err error) {
 	for i := range c.Steps {
 		s := &c.Steps[i]
+		answered := r.last
 		lines, err := r.step(ctx, s)
 		if err != nil {
 			return nil, fmt.Errorf("step %d (%s): %w", i+1, s.verb, err)
 		}
-		for j := range lines {
-			lines[j] = r.numbers.number(lines[j])
+		answer := Answer{lines: lines}
+		if s.receive && r.last != nil && r.last != answered {
+			answer.without, answer.more = r.without(r.last)
 		}
-		steps = append(steps, lines)
+		r.numbers.numberAll(answer.lines)
+		r.numbers.numberAll(answer.without)
+		steps = append(steps, answer)
 	}
 	return steps, nil
+}
+
+// without renders an answer again, without the fields of Target.More.
+func (r *run) without(resp kmsg.Response) (lines []string, more string) {
+	less := r.render
+	less.omit = r.target.More
+	lines = less.response(resp)
+	return lines, strings.Join(less.omitted, " ")
 }
 
 func (r *run) step(ctx context.Context, s *Step) ([]string, error) {

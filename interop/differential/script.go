@@ -168,7 +168,7 @@ func parseVersions(words []string) (versions []int16, err error) {
 }
 
 // parseStep reads one request, or another kind of step. A word of defines where the fields begin
-// stands for its text, with the rest of the line in place of "%".
+// stands for its text, with the rest of the line filled in.
 func parseStep(line string, defines map[string]string) (s Step, err error) {
 	p := &parser{in: line}
 	s.version = -1
@@ -208,13 +208,25 @@ func parseStep(line string, defines map[string]string) (s Step, err error) {
 			s.pad = n
 		default:
 			if text, ok := defines[w]; ok && p.peek() != ':' {
-				p, at = &parser{in: strings.ReplaceAll(text, "%", strings.TrimSpace(p.in[p.pos:]))}, 0
+				p, at = &parser{in: substitute(text, strings.TrimSpace(p.in[p.pos:]))}, 0
 			}
 			p.pos = at
 			s.fields, err = p.fieldList(0)
 			return s, err
 		}
 	}
+}
+
+// substitute puts the rest of a line into a defined text: its words in place of "%1", "%2"..., or all of
+// it in place of "%".
+func substitute(text, rest string) string {
+	if !strings.Contains(text, "%1") {
+		return strings.ReplaceAll(text, "%", rest)
+	}
+	for i, word := range strings.Fields(rest) {
+		text = strings.ReplaceAll(text, "%"+strconv.Itoa(i+1), word)
+	}
+	return text
 }
 
 // records reports whether the step has an answer to record.
