@@ -39,17 +39,17 @@ type PartitionOutcome struct {
 
 // ElectLeaders elects leaders of the partitions named, each independently of the
 // others, and returns one outcome for each in the order given. With nil it does so
-// for all there are, and leaves out those that need no election. The error is a
-// *protocol.Error for the whole request; when ctx ends first, leaders may still be
-// elected.
-func (c *Controller) ElectLeaders(ctx context.Context, kind ElectionType, topics []TopicPartitions) (outcomes []PartitionsOutcome, err error) {
-	err = c.execute(ctx, func(image *MetadataImage) []Record {
+// for all there are, and leaves out those that need no election. The error is that
+// of the whole request; when ctx ends first, leaders may still be elected.
+func (c *Controller) ElectLeaders(ctx context.Context, kind ElectionType, topics []TopicPartitions) ([]PartitionsOutcome, *protocol.Error) {
+	var outcomes []PartitionsOutcome
+	err := c.execute(ctx, func(image *MetadataImage) []Record {
 		var records []Record
 		outcomes, records = planElections(image, kind, topics)
 		return records
 	})
 	if err != nil {
-		return nil, err
+		return nil, asError(err)
 	}
 	return outcomes, nil
 }

@@ -24,10 +24,11 @@ type PartitionReassignment struct {
 // AlterReassignments moves replicas, of each partition independently of the
 // others, and returns one outcome for each in the order given. A quorum of one has
 // nowhere to move them to: what is so already is a success, a move that another
-// controller began can be cancelled, and every other is refused. The error is a
-// *protocol.Error for the whole request.
-func (c *Controller) AlterReassignments(ctx context.Context, topics []Reassignment) (outcomes []PartitionsOutcome, err error) {
-	err = c.execute(ctx, func(image *MetadataImage) []Record {
+// controller began can be cancelled, and every other is refused. The error is
+// that of the whole request.
+func (c *Controller) AlterReassignments(ctx context.Context, topics []Reassignment) ([]PartitionsOutcome, *protocol.Error) {
+	var outcomes []PartitionsOutcome
+	err := c.execute(ctx, func(image *MetadataImage) []Record {
 		outcomes = nil
 		var records []Record
 		for i := range topics {
@@ -47,7 +48,7 @@ func (c *Controller) AlterReassignments(ctx context.Context, topics []Reassignme
 		return records
 	})
 	if err != nil {
-		return nil, err
+		return nil, asError(err)
 	}
 	return outcomes, nil
 }

@@ -43,7 +43,7 @@ func handle43ElectLeaders(b *Broker, r *Request) {
 	defer cancel()
 	outcomes, err := b.Controller.ElectLeaders(ctx, kind, topics)
 	if err != nil {
-		r.Reply(failElections(resp, topics, &protocol.Error{Code: protocol.CodeOf(err), Message: *protocol.MessageOf(err)}))
+		r.Reply(failElections(resp, topics, err))
 		return
 	}
 	for _, o := range outcomes {

@@ -35,9 +35,8 @@ func handle45AlterPartitionReassignments(b *Broker, r *Request) {
 	resp.AllowReplicationFactorChange = req.AllowReplicationFactorChange
 	outcomes, err := b.Controller.AlterReassignments(ctx, topics)
 	if err != nil {
-		resp.ErrorCode, resp.ErrorMessage = int16(protocol.CodeOf(err)), protocol.MessageOf(err)
-		r.Reply(resp)
-		return
+		resp.ErrorCode, resp.ErrorMessage = codeAndMessage(err)
+		outcomes = failReassignments(topics, err)
 	}
 	for _, o := range outcomes {
 		out := kmsg.NewAlterPartitionAssignmentsResponseTopic()
@@ -51,4 +50,17 @@ func handle45AlterPartitionReassignments(b *Broker, r *Request) {
 		resp.Topics = append(resp.Topics, out)
 	}
 	r.Reply(resp)
+}
+
+// failReassignments answers every partition of a request with the same error.
+func failReassignments(topics []controller.Reassignment, err *protocol.Error) []controller.PartitionsOutcome {
+	var out []controller.PartitionsOutcome
+	for i := range topics {
+		o := controller.PartitionsOutcome{Topic: topics[i].Topic}
+		for _, p := range topics[i].Partitions {
+			o.Partitions = append(o.Partitions, controller.PartitionOutcome{Index: p.Index, Err: err})
+		}
+		out = append(out, o)
+	}
+	return out
 }

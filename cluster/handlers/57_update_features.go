@@ -37,8 +37,9 @@ func handle57UpdateFeatures(b *Broker, r *Request) {
 	err := b.Controller.UpdateFeatures(ctx, updates, req.ValidateOnly)
 	switch {
 	case err == nil:
+		success := protocol.None.String() // what Kafka says here
 		for _, u := range updates {
-			resp.Results = append(resp.Results, kmsg.UpdateFeaturesResponseResult{Feature: u.Name})
+			resp.Results = append(resp.Results, kmsg.UpdateFeaturesResponseResult{Feature: u.Name, ErrorMessage: &success})
 		}
 	case err.Code == protocol.InvalidUpdateVersion:
 		err = protocol.Errorf(err.Code, "The update failed for all features since the following feature had an error: %s", err.Message)
