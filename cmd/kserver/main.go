@@ -39,6 +39,10 @@ func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 // run is the whole program; it returns the exit code.
 func run(args, environ []string, stdout, stderr io.Writer) int {
 	cmd := newRootCommand(environ, stdout, stderr)
+	if !serves(args) {
+		cmd.AddGroup(cli.Group())
+		cmd.AddCommand(cli.Commands(environ)...)
+	}
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
@@ -57,6 +61,12 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// serves reports whether a command line can only mean to serve. Such a process does without the commands, which
+// would stay in its memory.
+func serves(args []string) bool {
+	return (len(args) == 0 || strings.HasPrefix(args[0], "-")) && !slices.Contains(args, "--help") && !slices.Contains(args, "-h")
 }
 
 // options are the values of the flags that are no configuration keys.
@@ -120,8 +130,6 @@ func newRootCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{explainFlag(err)} })
 	cmd.AddCommand(newVersionCommand(stdout), newKeysCommand(stdout))
-	cmd.AddGroup(cli.Group())
-	cmd.AddCommand(cli.Commands(environ)...)
 	return cmd
 }
 

@@ -19,7 +19,7 @@ func Group() *cobra.Group {
 func Commands(environ []string) []*cobra.Command {
 	commands := []*cobra.Command{
 		newTopicCommand(environ), newProduceCommand(environ), newConsumeCommand(environ),
-		newGroupCommand(environ), newConfigCommand(environ), newClusterCommand(environ),
+		newGroupCommand(environ), newConfigCommand(environ), newQuotaCommand(environ), newClusterCommand(environ),
 	}
 	for _, cmd := range commands {
 		cmd.GroupID = groupID
@@ -53,11 +53,16 @@ func (c *connection) outputFlag(cmd *cobra.Command) {
 	completeWith(cmd, "output", outputTable, outputJSON)
 }
 
+// short is how messages name a command, which begin with the program's name already.
+func short(cmd *cobra.Command) string {
+	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
+}
+
 // names wants at least one argument and calls it what.
 func names(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return usagef("%s: give the %s; %s --help shows how", cmd.CommandPath(), what, cmd.CommandPath())
+			return usagef("%s: give the %s; %s --help shows how", short(cmd), what, cmd.CommandPath())
 		}
 		return nil
 	}
@@ -68,9 +73,9 @@ func exactly(what ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < len(what):
-			return usagef("%s: give the %s; %s --help shows how", cmd.CommandPath(), what[len(args)], cmd.CommandPath())
+			return usagef("%s: give the %s; %s --help shows how", short(cmd), what[len(args)], cmd.CommandPath())
 		case len(args) > len(what):
-			return usagef("%s: %q is too much; %s --help shows how", cmd.CommandPath(), args[len(what)], cmd.CommandPath())
+			return usagef("%s: %q is too much; %s --help shows how", short(cmd), args[len(what)], cmd.CommandPath())
 		}
 		return nil
 	}

@@ -51,10 +51,10 @@ func (c *connection) completeResource() completion {
 func resourceAnd(most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < 2 {
-			return usagef("%s: give a kind (topic, broker, group or client-metrics) and a name; %s --help shows how", cmd.CommandPath(), cmd.CommandPath())
+			return usagef("%s: give a kind (topic, broker, group or client-metrics) and a name; %s --help shows how", short(cmd), cmd.CommandPath())
 		}
 		if len(args) < 2+most {
-			return usagef("%s: give the %s; %s --help shows how", cmd.CommandPath(), what, cmd.CommandPath())
+			return usagef("%s: give the %s; %s --help shows how", short(cmd), what, cmd.CommandPath())
 		}
 		return nil
 	}

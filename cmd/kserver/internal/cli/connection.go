@@ -38,7 +38,12 @@ const (
 	defaultBootstrap = "127.0.0.1:9092"
 	defaultPort      = "9092"
 	defaultTimeout   = 15 * time.Second
-	dialTimeout      = 5 * time.Second
+	leastTimeout     = 100 * time.Millisecond
+	// dialTimeout and requestTimeout bound one attempt; --timeout bounds all of them together.
+	dialTimeout    = 5 * time.Second
+	requestTimeout = 10 * time.Second
+	// metadataMinAge is how long to wait before asking again where partitions are.
+	metadataMinAge = 250 * time.Millisecond
 )
 
 // connection says which cluster to talk to and how; its fields are flags.
@@ -108,15 +113,15 @@ func (c *connection) options() ([]kgo.Opt, error) {
 		}
 		seeds = append(seeds, seed)
 	}
-	if c.timeout <= 0 {
-		return nil, usagef("--timeout %s: give a time above 0, such as 15s", c.timeout)
+	if c.timeout < leastTimeout {
+		return nil, usagef("--timeout %s: give a time of at least %s, such as 15s", c.timeout, leastTimeout)
 	}
 	c.bootstrap = seeds
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(seeds...), kgo.ClientID(clientID), kgo.SoftwareNameAndVersion(clientID, softwareVersion), kgo.DisableClientMetrics(),
-		kgo.RetryTimeout(c.timeout), kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.RetryTimeout(c.timeout), kgo.RequestTimeoutOverhead(max(min(c.timeout, requestTimeout), leastTimeout)), kgo.MetadataMinAge(metadataMinAge),
 	}
-	dialer := &net.Dialer{Timeout: dialTimeout}
+	dialer := &net.Dialer{Timeout: min(c.timeout, dialTimeout)}
 	opts = append(opts, kgo.Dialer(dialer.DialContext))
 	if c.usesTLS() {
 		config, err := c.tlsConfig()
@@ -142,8 +147,8 @@ func seedAddress(address string) (string, error) {
 		address = rest // as a listener is written in the configuration
 	}
 	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		host, port, err = net.SplitHostPort(net.JoinHostPort(strings.Trim(address, "[]"), defaultPort))
+	if bare := strings.Trim(address, "[]"); err != nil && (!strings.Contains(bare, ":") || net.ParseIP(bare) != nil) {
+		host, port, err = bare, defaultPort, nil
 	}
 	number, perr := strconv.ParseUint(port, 10, 16)
 	if err != nil || perr != nil || number == 0 || strings.ContainsAny(host, "/ ") {
@@ -257,7 +262,8 @@ func (s *session) open(ctx context.Context, extra ...kgo.Opt) error {
 	defer cancel()
 	if err := cl.Ping(ping); err != nil {
 		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-			return failf(ExitUnreachable, "no broker at %s: %s; -b host:port names another", s.conn.where(), networkReason(err))
+			reason := strings.TrimPrefix(networkReason(err), s.conn.where()+": ") // name a single address once
+			return failf(ExitUnreachable, "no broker at %s: %s; -b host:port names another", s.conn.where(), reason)
 		}
 		return err
 	}

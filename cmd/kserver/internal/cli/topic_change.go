@@ -120,7 +120,7 @@ func newTopicAlterCommand(c *connection) *cobra.Command {
 			return err
 		}
 		if partitions < 0 || partitions == 0 && change.empty() {
-			return usagef("%s: say what to alter, with --partitions N, --config key=value or --unset key", cmd.CommandPath())
+			return usagef("%s: say what to alter, with --partitions N, --config key=value or --unset key", short(cmd))
 		}
 		return nil
 	}

@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -11,57 +12,85 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// jsonRecord is a record as one line of JSON. Bytes that are not UTF-8 stand in the fields that end in Base64;
+// jsonRecord is a record read from one line of JSON. Bytes that are not UTF-8 stand in the fields that end in Base64;
 // such a field goes before the one of the same name without the ending.
 type jsonRecord struct {
-	Topic     string `json:"topic,omitempty"`
-	Partition *int32 `json:"partition,omitempty"`
-	Offset    *int64 `json:"offset,omitempty"`
-	// Timestamp is in milliseconds since 1970, or a date by RFC 3339 in input.
-	Timestamp   json.RawMessage `json:"timestamp,omitempty"`
-	Key         json.RawMessage `json:"key,omitempty"`
-	KeyBase64   []byte          `json:"key_base64,omitempty"`
-	Value       json.RawMessage `json:"value,omitempty"`
-	ValueBase64 []byte          `json:"value_base64,omitempty"`
-	Headers     json.RawMessage `json:"headers,omitempty"`
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
+	// Timestamp is in milliseconds since 1970, or a date by RFC 3339.
+	Timestamp   json.RawMessage `json:"timestamp"`
+	Key         json.RawMessage `json:"key"`
+	KeyBase64   []byte          `json:"key_base64"`
+	Value       json.RawMessage `json:"value"`
+	ValueBase64 []byte          `json:"value_base64"`
+	Headers     json.RawMessage `json:"headers"`
 }
 
 type jsonHeader struct {
 	Key         string          `json:"key"`
-	Value       json.RawMessage `json:"value,omitempty"`
-	ValueBase64 []byte          `json:"value_base64,omitempty"`
+	Value       json.RawMessage `json:"value"`
+	ValueBase64 []byte          `json:"value_base64"`
 }
 
 // AppendJSON adds the record as one line of JSON, its end of line included.
 func AppendJSON(dst []byte, r *kgo.Record) ([]byte, error) {
-	j := jsonRecord{
-		Topic: r.Topic, Partition: &r.Partition, Offset: &r.Offset,
-		Timestamp: strconv.AppendInt(nil, r.Timestamp.UnixMilli(), 10),
-	}
-	var err error
-	if j.Key, j.KeyBase64, err = encodeBytes(r.Key); err != nil {
-		return dst, err
-	}
-	if j.Value, j.ValueBase64, err = encodeBytes(r.Value); err != nil {
-		return dst, err
-	}
-	if len(r.Headers) > 0 {
-		headers := make([]jsonHeader, len(r.Headers))
-		for i, h := range r.Headers {
-			headers[i].Key = h.Key
-			if headers[i].Value, headers[i].ValueBase64, err = encodeBytes(h.Value); err != nil {
-				return dst, err
-			}
-		}
-		if j.Headers, err = marshal(headers); err != nil {
-			return dst, err
-		}
-	}
-	line, err := marshal(j)
+	dst = append(dst, `{"topic":`...)
+	dst, err := appendString(dst, []byte(r.Topic))
 	if err != nil {
 		return dst, err
 	}
-	return append(append(dst, line...), '\n'), nil
+	dst = strconv.AppendInt(append(dst, `,"partition":`...), int64(r.Partition), 10)
+	dst = strconv.AppendInt(append(dst, `,"offset":`...), r.Offset, 10)
+	dst = strconv.AppendInt(append(dst, `,"timestamp":`...), r.Timestamp.UnixMilli(), 10)
+	if dst, err = appendField(append(dst, ','), "key", r.Key); err != nil {
+		return dst, err
+	}
+	if dst, err = appendField(append(dst, ','), "value", r.Value); err != nil {
+		return dst, err
+	}
+	for i, h := range r.Headers {
+		dst = append(dst, ',')
+		if i == 0 {
+			dst = append(dst, `"headers":[`...)
+		}
+		if dst, err = appendString(append(dst, `{"key":`...), []byte(h.Key)); err != nil {
+			return dst, err
+		}
+		if dst, err = appendField(append(dst, ','), "value", h.Value); err != nil {
+			return dst, err
+		}
+		dst = append(dst, '}')
+	}
+	if len(r.Headers) > 0 {
+		dst = append(dst, ']')
+	}
+	return append(dst, "}\n"...), nil
+}
+
+// appendField adds "name":null, "name":"text", or "name_base64":"..." for bytes that are not UTF-8.
+func appendField(dst []byte, name string, b []byte) ([]byte, error) {
+	dst = append(append(dst, '"'), name...)
+	switch {
+	case b == nil:
+		return append(dst, `":null`...), nil
+	case !utf8.Valid(b):
+		dst = base64.StdEncoding.AppendEncode(append(dst, `_base64":"`...), b)
+		return append(dst, '"'), nil
+	}
+	return appendString(append(dst, `":`...), b)
+}
+
+// appendString adds text as a JSON string. What needs no escape, which is most, does not go through package json.
+func appendString(dst, text []byte) ([]byte, error) {
+	for _, c := range text {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, err := marshal(string(text))
+			return append(dst, quoted...), err
+		}
+	}
+	dst = append(append(dst, '"'), text...)
+	return append(dst, '"'), nil
 }
 
 // marshal is json.Marshal that leaves <, > and & as they are: the text is for people and pipes, not for HTML.
@@ -73,18 +102,6 @@ func marshal(v any) ([]byte, error) {
 		return nil, err
 	}
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
-}
-
-// encodeBytes returns null or a JSON string, or the bytes themselves when they are not UTF-8.
-func encodeBytes(b []byte) (text json.RawMessage, raw []byte, err error) {
-	if b == nil {
-		return json.RawMessage("null"), nil, nil
-	}
-	if !utf8.Valid(b) {
-		return nil, b, nil
-	}
-	text, err = marshal(string(b))
-	return text, nil, err
 }
 
 // ParseJSON makes a record out of one JSON object: key, value, headers and timestamp, each of them optional.
