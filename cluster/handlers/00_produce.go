@@ -111,6 +111,9 @@ func (d *delayedProduce) append(b *Broker, req *kmsg.ProduceRequest) (waits []ap
 			switch info, aerr := appendBatch(p, err, req, rp.Records); {
 			case aerr != nil:
 				leaders = failPartition(&part, p, aerr, req.Version, leaders)
+				if p != nil && refusedByLog(aerr) {
+					part.LogStartOffset = p.Log().LogStartOffset()
+				}
 			default:
 				part.BaseOffset, part.LogStartOffset, part.LogAppendTime = info.FirstOffset, info.LogStartOffset, info.LogAppendTime
 				if req.Acks != 0 {
@@ -150,10 +153,10 @@ var (
 // appendBatch appends one partition's records; perr is why there is no p.
 func appendBatch(p *replica.Partition, perr *protocol.Error, req *kmsg.ProduceRequest, records []byte) (engine.AppendInfo, error) {
 	switch {
-	case req.Acks < -1 || req.Acks > 1:
-		return engine.AppendInfo{}, errRequiredAcks
 	case perr != nil:
 		return engine.AppendInfo{}, perr
+	case req.Acks < -1 || req.Acks > 1:
+		return engine.AppendInfo{}, errRequiredAcks
 	case req.TransactionID != nil && req.Version >= 11:
 		return engine.AppendInfo{}, errNotInTransaction
 	case req.TransactionID != nil:
@@ -184,6 +187,22 @@ func failPartition(part *kmsg.ProduceResponseTopicPartition, p *replica.Partitio
 		}
 	}
 	return leaders
+}
+
+// refusedByLog reports whether a batch was looked at by the log and refused for
+// what it holds: the answer then says where the log starts, as Kafka's does. A
+// batch of the wrong size or damaged is not looked at that far.
+func refusedByLog(err error) bool {
+	var before *protocol.Error // refused before the log had it
+	if errors.As(err, &before) {
+		return false
+	}
+	switch replica.KafkaError(err).Code {
+	case protocol.MessageTooLarge, protocol.RecordListTooLarge, protocol.CorruptMessage,
+		protocol.KafkaStorageError, protocol.NotLeaderOrFollower:
+		return false
+	}
+	return true
 }
 
 // firstProduceError is the first partition's error, nil when all succeeded.

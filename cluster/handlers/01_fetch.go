@@ -227,8 +227,8 @@ func (w *fetchWriter) write(f *delayedFetch, keep []bool) {
 				LastStable: res.LastStableOffset, LogStartOffset: res.LogStartOffset,
 				PreferredReadReplica: -1, Diverging: res.Diverging,
 			}
-			if f.ctx.Partitions[i].Isolation == replica.ReadCommitted && res.Err == nil {
-				p.Aborted = []protocol.AbortedTxn{}
+			if f.parts[i] == nil || f.ctx.Partitions[i].Isolation == replica.ReadCommitted && res.Err == nil {
+				p.Aborted = []protocol.AbortedTxn{} // for a partition that is not there too, as in Kafka
 			}
 			if res.Err != nil {
 				p.Code = fetchCode(res.Err.Code, w.r.Version)
