@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -214,7 +215,7 @@ func (s *session) produce(topic string, o produceOptions) error {
 		}
 		headers = append(headers, kgo.RecordHeader{Key: name, Value: []byte(value)})
 	}
-	if err := s.open(s.signals, append(opts, kgo.RecordDeliveryTimeout(s.conn.timeout))...); err != nil {
+	if err := s.open(s.signals, opts...); err != nil {
 		return err
 	}
 	if o.partition != anyPartition {
@@ -224,7 +225,8 @@ func (s *session) produce(topic string, o produceOptions) error {
 	}
 	ctx, cancel := context.WithCancel(s.signals)
 	defer cancel()
-	sent := &sender{cl: s.cl, out: bufio.NewWriter(s.cmd.OutOrStdout()), output: s.conn.output, failed: cancel}
+	sent := newSender(s, cancel)
+	defer sent.alarm.Stop()
 	send := func(r *kgo.Record) {
 		o.finish(r, topic, headers)
 		sent.send(ctx, r)
@@ -238,7 +240,7 @@ func (s *session) produce(topic string, o produceOptions) error {
 	} else {
 		err = s.readAll(ctx, o.files, in, send)
 	}
-	return errors.Join(sent.finish(s.signals), err)
+	return errors.Join(sent.finish(ctx, s.signals), err)
 }
 
 // checkPartition refuses a partition that an existing topic does not have.
@@ -333,28 +335,59 @@ func onTerminal(r io.Reader) bool {
 }
 
 // sender sends records and prints where they went.
+//
+// The client bounds the delivery of a record by its timestamp, which is of no use for records with timestamps of
+// their own. So the sender has an alarm: it goes off when records wait and none has been acknowledged for --timeout.
 type sender struct {
-	cl     *kgo.Client
-	output string
-	failed context.CancelFunc
+	cl      *kgo.Client
+	output  string
+	failed  context.CancelFunc
+	alarm   *time.Timer
+	timeout time.Duration
 
 	mu  sync.Mutex
 	out *bufio.Writer
 	err error // the first failure
 }
 
+// newSender makes a sender; failed is called at the first failure.
+func newSender(s *session, failed context.CancelFunc) *sender {
+	sent := &sender{cl: s.cl, out: bufio.NewWriter(s.cmd.OutOrStdout()), output: s.conn.output, failed: failed, timeout: s.conn.timeout}
+	sent.alarm = time.AfterFunc(sent.timeout, func() {
+		if sent.cl.BufferedProduceRecords() > 0 {
+			sent.fail(context.DeadlineExceeded)
+		}
+	})
+	return sent
+}
+
 // send hands a record to the client, waiting while too many are under way.
-func (s *sender) send(ctx context.Context, r *kgo.Record) { s.cl.Produce(ctx, r, s.acknowledged) }
+func (s *sender) send(ctx context.Context, r *kgo.Record) {
+	s.alarm.Reset(s.timeout)
+	s.cl.Produce(ctx, r, s.acknowledged)
+}
 
 // acknowledged takes the fate of a record, on the client's goroutine.
 func (s *sender) acknowledged(r *kgo.Record, err error) {
+	if err != nil {
+		s.fail(sendError(r, err))
+		return
+	}
+	s.alarm.Reset(s.timeout)
+	s.mu.Lock()
+	err = s.report(r)
+	s.mu.Unlock()
+	if err != nil {
+		s.fail(err)
+	}
+}
+
+// fail keeps the first failure and ends the sending.
+func (s *sender) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil {
-		err = s.report(r)
-	}
-	if err != nil && s.err == nil {
-		s.err = sendError(r, err)
+	if s.err == nil {
+		s.err = err
 		s.failed()
 	}
 }
@@ -380,21 +413,21 @@ func sendError(r *kgo.Record, err error) error {
 		return failf(ExitNotFound, "there is no topic %s, and the broker does not create topics by itself; kserver topic create %s does", r.Topic, r.Topic)
 	case errors.Is(err, kerr.MessageTooLarge):
 		return failf(ExitFailed, "a record of %d bytes is more than --max-message-bytes or the topic's max.message.bytes allows", len(r.Key)+len(r.Value))
-	case errors.Is(err, kgo.ErrRecordTimeout):
-		return context.DeadlineExceeded
 	}
 	return answerError("topic "+r.Topic, err, "")
 }
 
-// finish waits for what is under way and returns the first failure. After a signal it waits no longer than the
-// records' own bound.
-func (s *sender) finish(signals context.Context) error {
-	flushed := s.cl.Flush(context.WithoutCancel(signals)) // each record has its delivery timeout
+// finish waits for what is under way, until a failure or a signal ends ctx, and returns the first failure.
+func (s *sender) finish(ctx, signals context.Context) error {
+	flushed := s.cl.Flush(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	printed := s.out.Flush()
-	if errors.Is(s.err, context.Canceled) || s.err == nil && signals.Err() != nil {
+	switch {
+	case signals.Err() != nil:
 		return failf(ExitInterrupted, "interrupted")
+	case s.err != nil:
+		return s.err
 	}
-	return errors.Join(s.err, flushed, printed)
+	return errors.Join(flushed, printed)
 }
