@@ -2,6 +2,7 @@ package differential
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"reflect"
@@ -166,6 +167,13 @@ func (b *builder) bytes(v value) ([]byte, error) {
 		}
 		n, err := b.names.integer(v.items[1].text)
 		return p[:len(p)-int(n)], err
+	case "subscription": // what members of type consumer send, in version 0
+		out := binary.BigEndian.AppendUint32([]byte{0, 0}, uint32(len(v.items)))
+		for _, item := range v.items {
+			topic := b.names.expand(item.text)
+			out = append(binary.BigEndian.AppendUint16(out, uint16(len(topic))), topic...)
+		}
+		return append(out, 0xff, 0xff, 0xff, 0xff), nil
 	case "hex":
 		return hex.DecodeString(v.items[0].text)
 	case "zeros":

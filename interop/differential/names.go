@@ -3,7 +3,6 @@ package differential
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -69,9 +68,14 @@ func (n *names) hide(text string) string {
 	return text
 }
 
-// knows reports whether a text holds a value of this case.
-func (n *names) knows(text string) bool {
-	return slices.ContainsFunc(n.order, func(name string) bool { return strings.Contains(text, n.text[name]) })
+// made lists the fresh names.
+func (n *names) made() (out []string) {
+	for _, name := range n.order {
+		if strings.HasPrefix(n.text[name], n.prefix) {
+			out = append(out, n.text[name])
+		}
+	}
+	return out
 }
 
 // integer evaluates a number: 7, now, now-500, $x, $x+1.

@@ -21,18 +21,23 @@ const lineWidth = 110
 // unordered are the lists whose order means nothing, by the type of their elements: Kafka fills them
 // from hash tables, or shuffles them.
 var unordered = []string{
-	"ProduceResponseTopic", "ProduceResponseTopicPartition", "ListOffsetsResponseTopic", "OffsetForLeaderEpochResponseTopic",
+	"ProduceResponseTopic", "ProduceResponseTopicPartition", "ListOffsetsResponseTopic", "ListOffsetsResponseTopicPartition", "OffsetCommitResponseTopic", "OffsetCommitResponseTopicPartition",
+	"OffsetForLeaderEpochResponseTopic",
 	"MetadataResponseTopic", "CreateTopicsResponseTopic", "CreateTopicsResponseTopicConfig",
 	"DeleteTopicsResponseTopic", "CreatePartitionsResponseTopic", "DescribeConfigsResponseResourceConfig",
 	"OffsetFetchResponseTopic", "OffsetFetchResponseGroupTopic",
 	"OffsetFetchResponseTopicPartition", "OffsetFetchResponseGroupTopicPartition",
 	"ListGroupsResponseGroup", "DescribeGroupsResponseGroupMember", "JoinGroupResponseMember",
-	"ApiVersionsResponseSupportedFeature", "ApiVersionsResponseFinalizedFeature",
+	"ApiVersionsResponseSupportedFeature", "DeleteRecordsResponseTopic", "DeleteRecordsResponseTopicPartition",
+	"DeleteGroupsResponseGroup", "IncrementalAlterConfigsResponseResource", "AlterConfigsResponseResource", "ApiVersionsResponseFinalizedFeature",
 }
 
 // listing are the lists that show everything there is on a broker, by the type of their elements:
 // only what a case has made stays in them, and what is in error.
-var listing = []string{"MetadataResponseTopic", "ListGroupsResponseGroup", "DescribeTopicPartitionsResponseTopic"}
+var listing = []string{
+	"MetadataResponseTopic", "ListGroupsResponseGroup", "DescribeTopicPartitionsResponseTopic",
+	"ListConfigResourcesResponseConfigResource", "ElectLeadersResponseTopic",
+}
 
 // node is a part of an answer on its way to text.
 type node struct {

@@ -103,11 +103,13 @@ func (t *Target) Close() error { return t.side.Close() }
 // Run plays a case in each of its versions.
 func (t *Target) Run(ctx context.Context, c *Case) (Transcript, error) {
 	out := make(Transcript)
+	var made []string
 	for _, v := range c.Versions {
 		r := &run{target: t, version: v, names: newNames(), conns: make(map[string]*link), numbers: make(numbering)}
 		r.build = builder{names: r.names, topicID: t.topicID}
 		r.render = renderer{names: r.names, env: t.env}
 		steps, err := r.play(ctx, c)
+		made = append(made, r.names.made()...)
 		for _, l := range r.conns {
 			l.conn.Close()
 		}
@@ -116,16 +118,20 @@ func (t *Target) Run(ctx context.Context, c *Case) (Transcript, error) {
 		}
 		out[v] = steps
 	}
-	return out, nil
+	return out, t.forget(made)
+}
+
+// forget deletes the topics of a case, so that the next meets few.
+func (t *Target) forget(made []string) error {
+	clear(t.env.topicNames)
+	req := kmsg.NewPtrDeleteTopicsRequest()
+	req.Version, req.TimeoutMillis, req.TopicNames = 4, 10_000, made
+	_, err := t.side.Do(req) // most of the names were not those of topics
+	return err
 }
 
 // topicID finds the id of a topic, zero when there is none.
 func (t *Target) topicID(name string) (id [16]byte, err error) {
-	for known, n := range t.env.topicNames {
-		if n == name {
-			return known, nil
-		}
-	}
 	m, err := t.metadata(name)
 	if err == nil && m.ErrorCode == 0 {
 		t.env.topicNames[m.TopicID] = name
@@ -531,7 +537,7 @@ func (r *run) produce(words []string) error {
 func (r *run) member(ctx context.Context, words []string) error {
 	steps := []string{
 		"JoinGroup v3 Group: " + words[2] + ", SessionTimeoutMillis: 30000, RebalanceTimeoutMillis: 30000, ProtocolType: consumer, " +
-			"Protocols: {Name: range, Metadata: subscription}",
+			"Protocols: {Name: range, Metadata: subscription(topic)}",
 		"SyncGroup v2 Group: " + words[2] + ", Generation: 1, MemberID: " + words[0] +
 			", GroupAssignment: {MemberID: " + words[0] + ", MemberAssignment: assignment}",
 	}
