@@ -5,6 +5,9 @@
 // place it is to run in (open files, file system of the data), composes the broker (package cluster), says in a
 // few lines what it started, and stops it at SIGTERM or SIGINT.
 //
+// The commands for clients of any cluster, such as topic and consume, are in package cli below; they have exit codes
+// of their own.
+//
 // # Exit codes
 //
 //	0    stopped as asked, the data directory is clean

@@ -197,6 +197,8 @@ func (s *session) describeGroup(ctx context.Context, name string) (groupDescript
 	switch {
 	case errors.Is(d.Err, kerr.GroupIDNotFound) && (d.ErrMessage == "" || strings.Contains(d.ErrMessage, "not found")), d.Err == nil && d.State == "Dead":
 		return g, failf(ExitNotFound, "there is no group %s; kserver group list shows those there are", name)
+	case errors.Is(d.Err, kerr.GroupIDNotFound):
+		return g, failf(ExitFailed, "group %s is of a kind that cannot be described here, such as a share group; kserver group list shows it", name)
 	case d.Err != nil:
 		return g, answerError("group "+name, d.Err, d.ErrMessage)
 	}

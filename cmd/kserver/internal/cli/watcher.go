@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,8 +36,12 @@ func (w *watcher) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ ne
 		w.last = ""
 		return
 	}
+	if errors.Is(err, context.Canceled) {
+		return // we gave up ourselves
+	}
 	before := w.last
-	w.last = "cannot connect to " + net.JoinHostPort(meta.Host, fmt.Sprint(meta.Port)) + ": " + networkReason(err)
+	address := net.JoinHostPort(meta.Host, fmt.Sprint(meta.Port))
+	w.last = "cannot connect to " + address + ": " + strings.TrimPrefix(networkReason(err), address+": ")
 	if meta.NodeID >= 0 {
 		w.last += fmt.Sprintf(" (the address that broker %d advertises)", meta.NodeID)
 	}
