@@ -131,7 +131,7 @@ func needsRestart(key string) error {
 // do, and keys without effect have none at any time. A secret is not kept for nothing.
 func (d *Def) changeable() bool {
 	switch {
-	case d.Update == ReadOnly:
+	case d.Update == ReadOnly, slices.Contains(listenerOnlyKeys, d.Name):
 		return false
 	case d.Support != Obeyed:
 		return !d.Sensitive()
