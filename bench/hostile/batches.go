@@ -1,0 +1,158 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"kserver/cmd/kbench/wire"
+)
+
+// Positions inside a record batch of magic 2.
+const (
+	batchLength  = 8
+	batchCRC     = 17
+	batchAttrs   = 21
+	batchDelta   = 23
+	batchCount   = 57
+	batchRecords = 61
+	codecs       = 5 // none, gzip, snappy, lz4, zstd
+	bombBytes    = 64 << 20
+	snappyBytes  = 16 << 20 // snappy packs less; the batch must stay below what a broker takes
+	bombPatience = 5 * time.Second
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// recordBatch returns a valid batch.
+func recordBatch(rng *rand.Rand, codec int) []byte {
+	b, err := wire.EncodeBatch(1+rng.IntN(20), rng.IntN(200), wire.Codec(codec), time.Now().UnixMilli(), func(_ int, value []byte) {
+		copy(value, randomBytes(rng, len(value)/2))
+	})
+	if err != nil {
+		panic(err) // the arguments are good
+	}
+	return b.Bytes()
+}
+
+// seal corrects length and checksum, so that the damage is found further in.
+func seal(b []byte) {
+	if len(b) > batchAttrs {
+		binary.BigEndian.PutUint32(b[batchLength:], uint32(len(b)-batchLength-4))
+		binary.BigEndian.PutUint32(b[batchCRC:], crc32.Checksum(b[batchAttrs:], castagnoli))
+	}
+}
+
+// produce returns a valid request around records.
+func produce(topic string, acks int16, records []byte) kmsg.Request {
+	req := kmsg.NewPtrProduceRequest()
+	req.Version, req.Acks, req.TimeoutMillis = 7, acks, 1000
+	t := kmsg.NewProduceRequestTopic()
+	t.Topic = topic
+	p := kmsg.NewProduceRequestTopicPartition()
+	p.Records = records
+	t.Partitions = append(t.Partitions, p)
+	req.Topics = append(req.Topics, t)
+	return req
+}
+
+// batches sends damaged record batches in Produce requests that are right otherwise.
+func (a *attack) batches(n int) {
+	a.each(n, func(s *session, rng *rand.Rand) {
+		b := slices.Clone(recordBatch(rng, rng.IntN(codecs)))
+		switch rng.IntN(8) {
+		case 0: // the count lies
+			binary.BigEndian.PutUint32(b[batchCount:], uint32(largeCounts[rng.IntN(len(largeCounts))]))
+		case 1: // so does the last offset, which may fit
+			lie := uint32(largeCounts[rng.IntN(len(largeCounts))])
+			binary.BigEndian.PutUint32(b[batchDelta:], lie)
+			binary.BigEndian.PutUint32(b[batchCount:], lie+1)
+		case 2: // any header field
+			b = append(append(b[:batchAttrs:batchAttrs], randomBytes(rng, batchRecords-batchAttrs)...), b[batchRecords:]...)
+		case 3: // records
+			b = append(b[:batchRecords:batchRecords], damage(rng, slices.Clone(b[batchRecords:]))...)
+		case 4: // huge variable integers
+			b = append(b[:batchRecords:batchRecords], putCount(rng, b[batchRecords:], rng.IntN(len(b)-batchRecords))...)
+		case 5: // another codec than the records have, or none that exists
+			b[batchAttrs+1] = b[batchAttrs+1]&^7 | byte(rng.IntN(8))
+		case 6: // control, transactional, attributes nobody defined
+			binary.BigEndian.PutUint16(b[batchAttrs:], uint16(rng.Uint32()))
+		default: // several batches, or half of one
+			if b = append(b, b...); rng.IntN(2) == 0 {
+				b = b[:rng.IntN(len(b))]
+			}
+			s.send(encode(produce(a.topic(rng), 1, b), rng.Int32()))
+			return
+		}
+		if rng.IntN(8) > 0 {
+			seal(b)
+		}
+		s.send(encode(produce(a.topic(rng), int16(rng.IntN(3)-1), b), rng.Int32()))
+	})
+}
+
+// packed are batches that grow by a factor of hundreds, made once.
+var packed = sync.OnceValue(func() [][]byte {
+	var all [][]byte
+	for _, codec := range []wire.Codec{wire.CodecGzip, wire.CodecSnappy, wire.CodecLZ4, wire.CodecZstd} {
+		for _, records := range []int{1, 1000} {
+			size := bombBytes
+			if codec == wire.CodecSnappy {
+				size = snappyBytes
+			}
+			b, err := wire.EncodeBatch(records, size/records, codec, time.Now().UnixMilli(), func(int, []byte) {})
+			if err != nil {
+				panic(fmt.Sprintf("%v: %v", codec, err)) // the arguments are good
+			}
+			all = append(all, b.Bytes())
+		}
+	}
+	return all
+})
+
+// bombs sends batches whose records grow when unpacked, and packed records whose declared sizes lie.
+func (a *attack) bombs(n int) {
+	all := packed()
+	a.each(n, func(s *session, rng *rand.Rand) {
+		var b []byte
+		if rng.IntN(2) == 0 {
+			b = slices.Clone(all[rng.IntN(len(all))])
+			if rng.IntN(2) == 0 { // few records declared
+				binary.BigEndian.PutUint32(b[batchDelta:], 0)
+				binary.BigEndian.PutUint32(b[batchCount:], 1)
+			}
+		} else {
+			b = append(slices.Clone(recordBatch(rng, 0)[:batchRecords]), lyingFrame(rng)...)
+			b[batchAttrs+1] = byte(1 + rng.IntN(codecs-1))
+		}
+		seal(b)
+		s.patience = bombPatience // every one deserves an error
+		s.send(encode(produce(a.topic(rng), 1, b), rng.Int32()))
+	})
+}
+
+// lyingFrame is the head of a compressed stream that declares a huge size or window, and some bytes.
+func lyingFrame(rng *rand.Rand) []byte {
+	var p []byte
+	switch rng.IntN(4) {
+	case 0: // snappy: decoded length 2^32-1
+		p = binary.AppendUvarint(nil, math.MaxUint32)
+	case 1: // snappy as Java frames it, with a chunk of 2 GiB
+		p = append([]byte{0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1}, 0x7f, 0xff, 0xff, 0xff)
+	case 2: // zstd: a window of 2^41 bytes, or a content size of 2^60
+		p = []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xff}
+		if rng.IntN(2) == 0 {
+			p = append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0}, 0, 0, 0, 0, 0, 0, 0, 0x10)
+		}
+	default: // lz4: a content size of 2^60, blocks of 4 MiB
+		p = append([]byte{0x04, 0x22, 0x4d, 0x18, 0x68, 0x70}, 0, 0, 0, 0, 0, 0, 0, 0x10, 0x00, 0xff, 0xff, 0xff, 0x7f)
+	}
+	return append(p, randomBytes(rng, rng.IntN(500))...)
+}

@@ -1,0 +1,23 @@
+// Hostile attacks a broker with everything a client may not do, beside a client that behaves well, and then proves
+// that nobody was hurt.
+//
+// The kinds of attack (kinds.go) run one after the other. Those that hold connections (announced frames that never
+// come, half-open, slow and never-reading peers) keep them until the end, so that the others run beside them. The
+// well-behaved client (good.go) writes stamped records at a fixed rate and reads them back all the while. Afterwards:
+//
+//   - the broker is alive and answers ApiVersions on a new connection,
+//   - its log shows no panic, no fatal error and no data race,
+//   - the well-behaved client lost nothing, got nothing twice, changed or out of order,
+//   - resident memory never exceeded --max-rss,
+//   - the sockets and files of the broker are as many as before,
+//   - it stops in order when told to (only a broker that this program has started).
+//
+// Every input is drawn from --seed, its kind and its number, so a finding can be repeated with --kinds, --seed and
+// --inputs. What is not repeated is the order in which inputs of several connections reach the broker.
+//
+// The attacker stays away from the topic of the well-behaved client and from the settings of the broker: without
+// authentication anybody may change both, which is no defect.
+//
+// Files: main.go options; run.go the course of a run; kinds.go, connections.go, requests.go, damage.go, batches.go the
+// attacks; good.go the well-behaved client; observe.go memory, descriptors and log; result.go table and verdict.
+package main

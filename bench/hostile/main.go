@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"kserver/bench/internal/launch"
+	"kserver/cmd/kbench/integrity"
+)
+
+// command is the broker's. Files of deleted topics go soon, so that descriptors can be counted at the end.
+const command = launch.DefaultCommand + " --override log.segment.delete.delay.ms=500"
+
+type options struct {
+	spec       launch.Spec
+	endpoint   string
+	pid        int
+	brokerLog  string
+	baseDir    string
+	keep       bool
+	inputs     int
+	kinds      []string
+	seed       uint64
+	maxRSS     string
+	maxRSSSize int64
+	rate       float64
+	recordSize int
+	quiet      time.Duration
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := newCommand().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "hostile:", err)
+		os.Exit(1)
+	}
+}
+
+func newCommand() *cobra.Command {
+	o := new(options)
+	cmd := &cobra.Command{
+		Use: "hostile", Short: "Attack a broker with hostile input and prove that it stands and serves others",
+		Args: cobra.NoArgs, SilenceErrors: true, SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.validate(); err != nil {
+				return err
+			}
+			return run(cmd.Context(), o, cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.spec.Binary, "binary", "./kserver", "the broker's executable")
+	f.StringVar(&o.spec.Command, "cmd", command, "command line; {binary}, {dir}, {port} and {backend} are replaced")
+	f.StringVar(&o.spec.Backend, "backend", "auto", "replaces {backend}")
+	f.IntVar(&o.spec.Port, "port", 0, "port of the broker, 0 for a free one")
+	f.StringVar(&o.endpoint, "endpoint", "", "attack the broker at this host:port instead of starting one; needs --broker-pid")
+	f.IntVar(&o.pid, "broker-pid", 0, "process id of the broker at --endpoint")
+	f.StringVar(&o.brokerLog, "broker-log", "", "log file of the broker at --endpoint, searched for panics")
+	f.StringVar(&o.baseDir, "dir", "", "directory for the broker's directory (default: the system's for temporary files)")
+	f.BoolVar(&o.keep, "keep", false, "keep the broker's directory; after a failure it is kept anyway")
+	f.IntVar(&o.inputs, "inputs", 20_000, "hostile inputs of all kinds together")
+	f.StringSliceVar(&o.kinds, "kinds", nil, "only these kinds: "+strings.Join(kindNames(), ", "))
+	f.Uint64Var(&o.seed, "seed", 0, "seed of all inputs, 0 for a new one")
+	f.StringVar(&o.maxRSS, "max-rss", "200MiB", "resident memory the broker may reach; a build with the race detector needs more")
+	f.Float64Var(&o.rate, "rate", 2000, "records per second of the well-behaved client")
+	f.IntVar(&o.recordSize, "record-size", 200, "size of its record values in bytes")
+	f.DurationVar(&o.quiet, "quiet", 3*time.Second, "time it is measured alone first")
+	return cmd
+}
+
+func (o *options) validate() error {
+	size, err := humanize.ParseBytes(o.maxRSS)
+	if err != nil {
+		return fmt.Errorf("--max-rss: %w", err)
+	}
+	o.maxRSSSize = int64(size)
+	for _, name := range o.kinds {
+		if !slices.Contains(kindNames(), name) {
+			return fmt.Errorf("--kinds: %q is none of %q", name, kindNames())
+		}
+	}
+	switch {
+	case (o.endpoint == "") != (o.pid == 0):
+		return errors.New("--endpoint and --broker-pid need each other")
+	case o.endpoint == "" && o.brokerLog != "":
+		return errors.New("--broker-log is for --endpoint")
+	case o.inputs < 1 || o.rate <= 0 || o.quiet < 0:
+		return errors.New("--inputs and --rate must be positive, --quiet not negative")
+	case o.recordSize < integrity.StampSize:
+		return fmt.Errorf("--record-size must be at least %d", integrity.StampSize)
+	}
+	if o.seed == 0 {
+		o.seed = rand.Uint64()
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/dustin/go-humanize"
+
+	"kserver/cmd/kbench/integrity"
+)
+
+// phase is what was seen while one kind attacked, or nobody.
+type phase struct {
+	name, about string
+	took, cpu   time.Duration // cpu: of the broker
+
+	inputs, answered, closed, silent, refused, strange int64
+
+	rss     int64 // largest sample
+	latency *hdrhistogram.Histogram
+}
+
+// result is what a run found.
+type result struct {
+	seed          uint64
+	quiet, attack *hdrhistogram.Histogram // attack: all kinds together
+	phases        []phase
+	largestRSS    int64
+	endRSS        int64
+	before, after descriptors
+	alarms        []string
+	alarmCount    int
+	report        integrity.Report
+	errs          []error // what failed on the way
+}
+
+// verdict returns what did not hold, nil when all did.
+func (r *result) verdict(maxRSS int64) error {
+	errs := append([]error(nil), r.errs...)
+	i := &r.report
+	switch {
+	case !i.OK() || i.Foreign > 0 || i.OffsetGaps > 0:
+		errs = append(errs, fmt.Errorf("well-behaved client: %d lost, %d repeated, %d out of order, %d corrupt, %d foreign, %d offset gaps: %q",
+			i.Lost, i.Duplicate, i.Disorder, i.Corrupt, i.Foreign, i.OffsetGaps, i.Examples))
+	case i.Records == 0:
+		errs = append(errs, errors.New("well-behaved client: no record was read"))
+	}
+	if r.largestRSS > maxRSS {
+		errs = append(errs, fmt.Errorf("resident memory reached %s, more than %s", size(r.largestRSS), size(maxRSS)))
+	}
+	if r.after.more(r.before) {
+		added := r.after.added(r.before)
+		errs = append(errs, fmt.Errorf("descriptors: %v before, %v after, among them %q", r.before, r.after, added[:min(len(added), maxFindings)]))
+	}
+	if r.alarmCount > 0 {
+		errs = append(errs, fmt.Errorf("%d alarming lines in the broker's log, the first: %q", r.alarmCount, r.alarms))
+	}
+	for _, p := range r.phases {
+		if p.strange > 0 {
+			errs = append(errs, fmt.Errorf("%s: %d wrong or missing answers", p.name, p.strange))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *result) write(out io.Writer, verdict error) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight) // keeps everything until Flush, which reports what fails
+	fmt.Fprintln(w, "kind\tinputs\tanswered\tclosed\tsilent\trefused\tseconds\tbroker CPU\tRSS\tgood p50\tgood p99\tgood max\t")
+	row := func(name string, counts [5]int64, took, cpu time.Duration, rss int64, h *hdrhistogram.Histogram) {
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%.1f\t%.1f\t%s\t%s\t%s\t%s\t\n", name, counts[0], counts[1], counts[2], counts[3], counts[4],
+			took.Seconds(), cpu.Seconds(), size(rss), millis(h.ValueAtQuantile(50)), millis(h.ValueAtQuantile(99)), millis(h.Max()))
+	}
+	var sum [5]int64
+	var took, cpu time.Duration
+	for _, p := range r.phases {
+		counts := [5]int64{p.inputs, p.answered, p.closed, p.silent, p.refused}
+		row(p.name, counts, p.took, p.cpu, p.rss, p.latency)
+		for i := range sum {
+			sum[i] += counts[i]
+		}
+		took += p.took
+		cpu += p.cpu
+	}
+	row("all", sum, took, cpu, r.largestRSS, r.attack)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	i := &r.report
+	word := "OK"
+	if verdict != nil {
+		word = "FAILED"
+	}
+	_, err := fmt.Fprintf(out, "good client: %d acknowledged, %d read back, %d lost, %d repeated; p99 %s alone, %s beside the attack\n"+
+		"memory: largest %s, at the end %s\ndescriptors: before %v; after %v\nseed %d\nverdict %s\n",
+		i.Acked, i.Records, i.Lost, i.Duplicate, millis(r.quiet.ValueAtQuantile(99)), millis(r.attack.ValueAtQuantile(99)),
+		size(r.largestRSS), size(r.endRSS), r.before, r.after, r.seed, word)
+	return err
+}
+
+func size(n int64) string { return humanize.IBytes(uint64(n)) }
+
+func millis(us int64) string { return fmt.Sprintf("%.1fms", float64(us)/1e3) }

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"kserver/bench/internal/launch"
+	"kserver/cmd/kbench/wire"
+)
+
+const (
+	startTimeout  = 30 * time.Second
+	answerTimeout = 5 * time.Second // of an ordinary request, after the attack
+	settleTimeout = 20 * time.Second
+	stopTimeout   = 30 * time.Second
+	deleteTimeout = 30 * time.Second
+	logTailBytes  = 4 << 10
+	// warmGroup is a group that exists before descriptors are counted: the first one creates a topic for all.
+	warmGroup = "warm-up"
+)
+
+// broker is what is attacked.
+type broker struct {
+	addr    string
+	pid     int
+	log     string          // file name, "" when unknown
+	process *launch.Process // nil when somebody else started it
+}
+
+func run(ctx context.Context, o *options, out io.Writer) (err error) {
+	if o.endpoint != "" {
+		return judge(ctx, o, &broker{addr: o.endpoint, pid: o.pid, log: o.brokerLog}, out)
+	}
+	base, err := os.MkdirTemp(o.baseDir, "hostile-*")
+	if err != nil {
+		return err
+	}
+	b := &broker{log: filepath.Join(base, "broker.log")}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w\nkept: %s\nthe broker's last words:\n%s", err, base, launch.Tail(b.log, logTailBytes))
+			return
+		}
+		if !o.keep {
+			err = os.RemoveAll(base)
+		}
+	}()
+	logFile, err := os.Create(b.log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, logFile.Close()) }()
+	spec := o.spec
+	spec.Dir, spec.Output = filepath.Join(base, "data"), logFile
+	if err := os.Mkdir(spec.Dir, 0o755); err != nil {
+		return err
+	}
+	if spec.Port == 0 {
+		if spec.Port, err = launch.FreePort(); err != nil {
+			return err
+		}
+	}
+	if b.process, err = spec.Start(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.process.Kill()) }()
+	b.addr, b.pid = spec.Addr(), b.process.PID()
+	return judge(ctx, o, b, out)
+}
+
+// judge runs the attack and prints what came of it.
+func judge(ctx context.Context, o *options, b *broker, out io.Writer) error {
+	r, err := measure(ctx, o, b)
+	if err != nil {
+		return fmt.Errorf("%w (seed %d)", err, o.seed)
+	}
+	verdict := r.verdict(o.maxRSSSize)
+	return errors.Join(verdict, r.write(out, verdict))
+}
+
+// measure runs the attack. Its error is a run that says nothing; what the broker did wrong is in the result.
+func measure(ctx context.Context, o *options, b *broker) (*result, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r := &result{seed: o.seed}
+	if err := b.prepare(ctx); err != nil {
+		return nil, err
+	}
+	g, err := startGood(ctx, o, b.addr)
+	if err != nil {
+		return nil, err
+	}
+	defer g.close()
+	mem := watchMemory(ctx, b.pid)
+	if err := sleep(ctx, o.quiet); err != nil {
+		return nil, err
+	}
+	if r.before, err = readDescriptors(b.pid); err != nil {
+		return nil, err
+	}
+	r.quiet, r.attack = g.phase(), newLatency()
+	r.phases = append(r.phases, phase{name: "(quiet)", took: o.quiet, rss: mem.next(), latency: r.quiet})
+
+	holds := newHolds(ctx)
+	for i := range kinds {
+		k := &kinds[i]
+		if len(o.kinds) > 0 && !slices.Contains(o.kinds, k.name) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			holds.release()
+			return nil, err
+		}
+		a := &attack{ctx: ctx, addr: b.addr, name: k.name, seed: o.seed, holds: holds}
+		begin, used := time.Now(), cpu(b.pid)
+		k.run(a, k.count(o.inputs))
+		p := phase{name: k.name, about: k.about, took: time.Since(begin), cpu: cpu(b.pid) - used, inputs: a.inputs.Load(), answered: a.answered.Load(),
+			closed: a.closed.Load(), silent: a.silent.Load(), refused: a.refused.Load(), strange: a.strange.Load(), rss: mem.next(), latency: g.phase()}
+		r.attack.Merge(p.latency)
+		r.phases = append(r.phases, p)
+		if b.gone() {
+			r.errs = append(r.errs, fmt.Errorf("%s: the broker has ended", k.name))
+			break
+		}
+	}
+	holds.release()
+	b.after(ctx, r, g, mem)
+	return r, nil
+}
+
+// after checks what is left of the broker.
+func (b *broker) after(ctx context.Context, r *result, g *good, mem *memory) {
+	fail := func(err error) {
+		if err != nil {
+			r.errs = append(r.errs, err)
+		}
+	}
+	if b.gone() {
+		fail(b.search(r))
+		return
+	}
+	fail(b.answers(ctx))
+	var err error
+	r.report, err = g.finish(ctx)
+	fail(err)
+	fail(b.deleteTopics(ctx))
+	r.after, err = settle(ctx, b.pid, r.before, settleTimeout)
+	fail(err)
+	r.largestRSS, r.endRSS = mem.largest.Load(), mem.now.Load()
+	if b.process != nil {
+		g.close()
+		if err := b.process.Terminate(stopTimeout); err != nil {
+			fail(fmt.Errorf("stop: %w", err))
+		}
+	}
+	fail(b.search(r))
+}
+
+func (b *broker) gone() bool {
+	_, err := readDescriptors(b.pid)
+	return err != nil
+}
+
+func (b *broker) search(r *result) (err error) {
+	if b.log != "" {
+		r.alarms, r.alarmCount, err = searchLog(b.log)
+	}
+	return err
+}
+
+// connect calls f with a new connection.
+func (b *broker) connect(ctx context.Context, f func(*wire.Conn) error) error {
+	conn, err := wire.Dial(ctx, b.addr, "hostile-check", answerTimeout) // asks for the API versions
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(conn), conn.Close())
+}
+
+func (b *broker) answers(ctx context.Context) error {
+	if err := b.connect(ctx, func(*wire.Conn) error { return nil }); err != nil {
+		return fmt.Errorf("ApiVersions on a new connection after the attack: %w", err)
+	}
+	return nil
+}
+
+// prepare waits for the broker and creates what must be there before descriptors are counted.
+func (b *broker) prepare(ctx context.Context) error {
+	try := func() error { return b.connect(ctx, b.create) }
+	if b.process == nil {
+		return try()
+	}
+	return b.process.Until(ctx, startTimeout, try)
+}
+
+func (b *broker) create(conn *wire.Conn) error {
+	if err := conn.CreateTopic(goodTopic, goodPartitions); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		return err
+	}
+	if _, err := conn.Offsets(goodTopic, []int32{0, 1, 2}, wire.LatestOffset); err != nil {
+		return err
+	}
+	find := kmsg.NewPtrFindCoordinatorRequest()
+	find.CoordinatorKey, find.CoordinatorKeys = warmGroup, []string{warmGroup}
+	resp, err := conn.Do(find, answerTimeout)
+	if err != nil {
+		return err
+	}
+	f := resp.(*kmsg.FindCoordinatorResponse)
+	code := f.ErrorCode
+	for _, c := range f.Coordinators {
+		code = c.ErrorCode
+	}
+	if err := kerr.ErrorForCode(code); err != nil {
+		return fmt.Errorf("find a coordinator: %w", err)
+	}
+	return nil
+}
+
+// deleteTopics deletes everything the attack has created.
+func (b *broker) deleteTopics(ctx context.Context) error {
+	err := b.connect(ctx, func(conn *wire.Conn) error {
+		all := kmsg.NewPtrMetadataRequest()
+		all.Topics = nil
+		resp, err := conn.Do(all, deleteTimeout)
+		if err != nil {
+			return err
+		}
+		req := kmsg.NewPtrDeleteTopicsRequest()
+		req.TimeoutMillis = int32(deleteTimeout.Milliseconds())
+		for _, t := range resp.(*kmsg.MetadataResponse).Topics {
+			if t.Topic == nil || *t.Topic == goodTopic || strings.HasPrefix(*t.Topic, "__") {
+				continue
+			}
+			d := kmsg.NewDeleteTopicsRequestTopic()
+			d.Topic = t.Topic
+			req.Topics = append(req.Topics, d)
+			req.TopicNames = append(req.TopicNames, *t.Topic)
+		}
+		if len(req.Topics) == 0 {
+			return nil
+		}
+		resp, err = conn.Do(req, deleteTimeout)
+		if err != nil {
+			return err
+		}
+		for _, t := range resp.(*kmsg.DeleteTopicsResponse).Topics {
+			if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+				return fmt.Errorf("topic %q: %w", *t.Topic, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("delete the topics of the attack: %w", err)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
