@@ -246,7 +246,7 @@ func (c *Coordinator) OffsetFetch(req *kmsg.OffsetFetchRequest, reply func(*kmsg
 			ev.Answer(func(code protocol.ErrorCode) {
 				if code != protocol.None {
 					failFetch(req.Version, result, g, code)
-				} else {
+				} else if result.Topics = fetched; g.Topics == nil {
 					result.Topics = dropUnnamed(req.Version, fetched)
 				}
 				all.done()
