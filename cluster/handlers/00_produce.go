@@ -191,10 +191,10 @@ func failPartition(part *kmsg.ProduceResponseTopicPartition, p *replica.Partitio
 
 // refusedByLog reports whether a batch was looked at by the log and refused for
 // what it holds: the answer then says where the log starts, as Kafka's does. A
-// batch of the wrong size or damaged is not looked at that far.
+// batch of the wrong size or format, or damaged, is not looked at that far.
 func refusedByLog(err error) bool {
 	var before *protocol.Error // refused before the log had it
-	if errors.As(err, &before) {
+	if errors.As(err, &before) || errors.Is(err, recordbatch.ErrTruncated) || errors.Is(err, recordbatch.ErrMagic) {
 		return false
 	}
 	switch replica.KafkaError(err).Code {

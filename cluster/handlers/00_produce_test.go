@@ -39,6 +39,8 @@ func TestRefusedByLog(t *testing.T) {
 		{&recordbatch.InvalidError{Kind: recordbatch.KindMessageTooLarge}, false},
 		{&recordbatch.InvalidError{Kind: recordbatch.KindRecordListTooLarge}, false},
 		{&recordbatch.InvalidError{Kind: recordbatch.KindCorruptMessage}, false},
+		{&recordbatch.InvalidError{Kind: recordbatch.KindInvalidRecord, Cause: recordbatch.ErrTruncated}, false},
+		{&recordbatch.InvalidError{Kind: recordbatch.KindInvalidRecord, Cause: recordbatch.ErrMagic}, false},
 		{engine.ErrStorage, false},
 		{errors.New("a disk error"), false},
 		{errRequiredAcks, false},
