@@ -107,8 +107,11 @@ func (d *epollDriver) dispatch(ev *unix.EpollEvent) {
 	}
 }
 
+// queueRead has the connection read in this turn if there is something to read.
+// Of one that is closing nobody reads, not even the end, so it would come again
+// in every turn.
 func (d *epollDriver) queueRead(c *Conn) {
-	if c.io.readable && c.io.reading && !c.io.queued {
+	if c.state == connOpen && c.io.readable && c.io.reading && !c.io.queued {
 		c.io.queued = true
 		d.reads = append(d.reads, c)
 	}
