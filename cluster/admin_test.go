@@ -253,3 +253,58 @@ func TestDescribeProducersAndDeleteGroups(t *testing.T) {
 		t.Errorf("%+v, %v", left, err)
 	}
 }
+
+// With two directories a replica is told to stay where it is, or refused to move.
+func TestAlterReplicaLogDirs(t *testing.T) {
+	first, second := t.TempDir(), t.TempDir()
+	b := startBroker(t, "epoll", first+","+second)
+	defer stopBroker(t, b)
+	cl := client(t, b)
+	createTopic(t, cl, "t", 2, nil)
+	long := strings.Repeat("l", 240)
+	createTopic(t, cl, long, 1, nil)
+	at := map[int32]string{}
+	dirs, err := kadm.NewClient(cl).DescribeBrokerLogDirs(testContext(t), 1, nil)
+	if err != nil || len(dirs) != 2 {
+		t.Fatal(dirs, err)
+	}
+	for _, d := range dirs {
+		for p := range d.Topics["t"] {
+			at[p] = d.Dir
+		}
+	}
+	if len(at) != 2 || at[0] == at[1] {
+		t.Fatalf("partitions in %v", at)
+	}
+	move := func(topic string, p int32, dir string) int16 {
+		req := kmsg.NewPtrAlterReplicaLogDirsRequest()
+		req.Dirs = []kmsg.AlterReplicaLogDirsRequestDir{{Dir: dir, Topics: []kmsg.AlterReplicaLogDirsRequestDirTopic{{Topic: topic, Partitions: []int32{p}}}}}
+		resp, err := cl.Broker(1).Request(testContext(t), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.(*kmsg.AlterReplicaLogDirsResponse).Topics[0].Partitions[0].ErrorCode
+	}
+	for _, test := range []struct {
+		topic string
+		p     int32
+		dir   string
+		want  *kerr.Error
+	}{
+		{"t", 0, at[0], nil},
+		{"t", 1, at[1], nil},
+		{"t", 0, at[1], kerr.InvalidReplicaAssignment},
+		{"t", 0, "/nowhere", kerr.LogDirNotFound},
+		{"t", 7, at[0], kerr.UnknownTopicOrPartition},
+		{"nope", 0, at[0], kerr.UnknownTopicOrPartition},
+		{long, 0, at[0], kerr.InvalidTopicException},
+	} {
+		want := int16(0)
+		if test.want != nil {
+			want = test.want.Code
+		}
+		if got := move(test.topic, test.p, test.dir); got != want {
+			t.Errorf("%.10s-%d to %s: %d, want %d", test.topic, test.p, test.dir, got, want)
+		}
+	}
+}

@@ -46,6 +46,12 @@
 //     log of another level is refused: records of another level are not written.
 //   - A broker registers unfenced: it does so when it can serve. Kafka registers
 //     a fenced broker and lifts the fence in a second step.
+//   - Replicas are not moved: a reassignment can be what is already, or be
+//     cancelled.
+//   - The leader of an unclean election has nothing to recover, so no recovery
+//     state is written for it.
+//   - A setting of a broker that is set to what it is writes no record; Kafka
+//     writes it again, to have certificates read anew.
 //   - No snapshots of the log are taken: it is replayed whole.
 //   - Records whose state is not held (ACLs, quotas, SCRAM, delegation tokens) are
 //     skipped with a warning at start.
