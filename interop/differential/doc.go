@@ -54,8 +54,10 @@
 //	> member $m of $g                       a stable member on a connection of its own, @m
 //	> let $x = Path.0.Field                 capture a value of the answer before
 //	> @a API ...                            on connection a instead of the script's first
+//	> catchup                               wait for a broker that lags behind its own answers
 //	> send API ... | receive | idle         write only; read; report whether an answer is there
 //	> API v7 ...                            a version of its own, instead of the script's
+//	> API hide=Field ...                    without a field of the answer
 //	> API cut=3 ... | API pad=2 ...         with bytes cut from, or zeros added to, the end of the frame
 //	> frame 0063 0000 ...                   a frame from hexadecimal digits, its length put in front
 //	> bytes 7fffffff ...                    bytes as they are

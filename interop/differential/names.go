@@ -60,9 +60,14 @@ func (n *names) bind(name, text string) {
 
 // hide puts variables where their values are in an answer's text.
 func (n *names) hide(text string) string {
+	return n.hideIn(text, func(v string) string { return v })
+}
+
+// hideIn is hide for a text that holds values in another form.
+func (n *names) hideIn(text string, form func(string) string) string {
 	for _, name := range n.order {
 		if v := n.text[name]; len(v) >= 8 {
-			text = strings.ReplaceAll(text, v, name)
+			text = strings.ReplaceAll(text, form(v), name)
 		}
 	}
 	return text

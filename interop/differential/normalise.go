@@ -15,6 +15,7 @@ import (
 //	<id N>             any other topic id
 //	<pid N>            a producer id
 //	<session N>        a fetch session's id
+//	<epoch>            the epoch of finalized features
 //	<now>              a time, or a number in a text, within a day of now in milliseconds
 //	<past>             now less the longest time there is
 //	<host>, <port>     the broker's address; <client> the address of this end; <cluster> the cluster's id

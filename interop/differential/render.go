@@ -27,7 +27,7 @@ var unordered = []string{
 	"DeleteTopicsResponseTopic", "CreatePartitionsResponseTopic", "DescribeConfigsResponseResourceConfig",
 	"OffsetFetchResponseTopic", "OffsetFetchResponseGroupTopic",
 	"OffsetFetchResponseTopicPartition", "OffsetFetchResponseGroupTopicPartition",
-	"ListGroupsResponseGroup", "DescribeGroupsResponseGroupMember", "JoinGroupResponseMember",
+	"ListGroupsResponseGroup", "DescribeGroupsResponseGroup", "DescribeGroupsResponseGroupMember", "JoinGroupResponseMember",
 	"ApiVersionsResponseSupportedFeature", "DeleteRecordsResponseTopic", "DeleteRecordsResponseTopicPartition",
 	"DeleteGroupsResponseGroup", "IncrementalAlterConfigsResponseResource", "AlterConfigsResponseResource", "ApiVersionsResponseFinalizedFeature",
 }
@@ -227,7 +227,7 @@ func (r *renderer) bytes(name string, p []byte) node {
 	}
 	for _, c := range string(p) {
 		if !unicode.IsPrint(c) || c == unicode.ReplacementChar {
-			return node{text: "hex(" + hex.EncodeToString(p) + ")"}
+			return node{text: "hex(" + r.names.hideIn(hex.EncodeToString(p), func(v string) string { return hex.EncodeToString([]byte(v)) }) + ")"}
 		}
 	}
 	return node{text: r.text(string(p))}
@@ -274,6 +274,8 @@ func (r *renderer) number(name string, v int64) string {
 		}
 	case name == "ProducerID" && v >= 0:
 		return r.env.counted("pid", strconv.FormatInt(v, 10))
+	case name == "FinalizedFeaturesEpoch" && v >= 0:
+		return "<epoch>"
 	case name == "SessionID" && v != 0:
 		return r.env.counted("session", strconv.FormatInt(v, 10))
 	case name == "Port" && v == int64(r.env.port):

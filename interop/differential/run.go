@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,6 +30,8 @@ const (
 	settleTimeout = 20 * time.Second
 	// idleTime is how long "idle" listens for an answer that should not come.
 	idleTime = 80 * time.Millisecond
+	// lagTime is how long a lagging broker is given.
+	lagTime = 200 * time.Millisecond
 	// pollInterval is the pause between looks at something that has to settle.
 	pollInterval = 10 * time.Millisecond
 )
@@ -64,12 +67,16 @@ func (t Transcript) answers(i int) map[int16][]string {
 
 // Target is a broker to be asked.
 type Target struct {
+	// Lagging brokers answer a change before all of them shows it, as Apache Kafka does; "catchup"
+	// waits for them.
+	Lagging bool
 	// More are fields, as Type.Field, without which answers are rendered too.
 	More []string
 
 	addr string
 	env  environment
-	side *wire.Conn // for what is not part of a script
+	ids  map[string][16]byte // the last known id of a topic of the case
+	side *wire.Conn          // for what is not part of a script
 }
 
 // Connect prepares a broker for scripts.
@@ -78,7 +85,7 @@ func Connect(ctx context.Context, addr string) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Target{addr: addr, env: environment{host: host, topicNames: make(map[[16]byte]string)}}
+	t := &Target{addr: addr, env: environment{host: host, topicNames: make(map[[16]byte]string)}, ids: make(map[string][16]byte)}
 	if t.env.port, err = strconv.Atoi(port); err != nil {
 		return nil, err
 	}
@@ -124,6 +131,7 @@ func (t *Target) Run(ctx context.Context, c *Case) (Transcript, error) {
 // forget deletes the topics of a case, so that the next meets few.
 func (t *Target) forget(made []string) error {
 	clear(t.env.topicNames)
+	clear(t.ids)
 	req := kmsg.NewPtrDeleteTopicsRequest()
 	req.Version, req.TimeoutMillis, req.TopicNames = 4, 10_000, made
 	_, err := t.side.Do(req) // most of the names were not those of topics
@@ -132,11 +140,19 @@ func (t *Target) forget(made []string) error {
 
 // topicID finds the id of a topic, zero when there is none.
 func (t *Target) topicID(name string) (id [16]byte, err error) {
+	if id, ok := t.ids[name]; ok {
+		return id, nil
+	}
 	m, err := t.metadata(name)
 	if err == nil && m.ErrorCode == 0 {
-		t.env.topicNames[m.TopicID] = name
+		t.know(m.TopicID, name)
 	}
 	return m.TopicID, err
+}
+
+// know remembers the id of a topic of the case.
+func (t *Target) know(id [16]byte, name string) {
+	t.env.topicNames[id], t.ids[name] = name, id
 }
 
 // metadata describes one topic.
@@ -198,7 +214,7 @@ func (r *run) play(ctx context.Context, c *Case) (steps []Answer, err error) {
 // without renders an answer again, without the fields of Target.More.
 func (r *run) without(resp kmsg.Response) (lines []string, more string) {
 	less := r.render
-	less.omit = r.target.More
+	less.omit, less.omitted = append(slices.Clone(r.target.More), r.render.omit...), nil
 	lines = less.response(resp)
 	return lines, strings.Join(less.omitted, " ")
 }
@@ -217,6 +233,11 @@ func (r *run) step(ctx context.Context, s *Step) ([]string, error) {
 		return nil, r.member(ctx, s.words)
 	case "let":
 		return nil, r.let(s.words)
+	case "catchup":
+		if r.target.Lagging {
+			time.Sleep(lagTime)
+		}
+		return nil, nil
 	}
 	l, err := r.link(ctx, s.conn)
 	if err != nil {
@@ -276,6 +297,10 @@ func (r *run) exchange(ctx context.Context, s *Step, l *link) ([]string, error) 
 		if !s.receive {
 			return nil, nil
 		}
+		r.render.omit = nil
+		if s.hide != "" {
+			r.render.omit = []string{s.verb + "Response." + s.hide}
+		}
 		lines, err := r.receive(s.conn, l)
 		if err != nil || !s.send || !settling(lines) || time.Now().After(deadline) {
 			return lines, err
@@ -320,7 +345,7 @@ func (r *run) send(s *Step, l *link) error {
 // receive reads the answer to the oldest request that waits.
 func (r *run) receive(name string, l *link) ([]string, error) {
 	if len(l.waiting) == 0 {
-		return nil, errors.New("no request waits for an answer")
+		return []string{"closed"}, nil // before this answer: the connection is a new one
 	}
 	sent := l.waiting[0]
 	l.waiting = l.waiting[1:]
@@ -374,7 +399,7 @@ func isClosed(err error) bool {
 func (r *run) learn(resp kmsg.Response) error {
 	remember := func(id [16]byte, name *string) {
 		if id != [16]byte{} && name != nil {
-			r.target.env.topicNames[id] = *name
+			r.target.know(id, *name)
 		}
 	}
 	switch m := resp.(type) {
@@ -454,7 +479,7 @@ func (t *Target) usable(name string) (bool, error) {
 	if err != nil || m.ErrorCode != 0 {
 		return false, err
 	}
-	t.env.topicNames[m.TopicID] = name
+	t.know(m.TopicID, name)
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.Version, req.ReplicaID = 4, -1
 	rt := kmsg.NewListOffsetsRequestTopic()

@@ -35,8 +35,9 @@ type Step struct {
 	verb          string
 	send, receive bool
 	api           int16
-	version       int16 // -1: that of the run
-	cut, pad      int   // bytes cut from or added to the end of the frame
+	version       int16  // -1: that of the run
+	cut, pad      int    // bytes cut from or added to the end of the frame
+	hide          string // a field of the answer that is not recorded
 	words         []string
 	fields        []field
 	line          int // index of its last line in Script.lines
@@ -177,7 +178,7 @@ func parseStep(line string, defines map[string]string) (s Step, err error) {
 		s.conn, word = word[1:], p.word()
 	}
 	switch word {
-	case "topic", "wait", "gone", "produce", "member", "let", "frame", "bytes", "idle", "receive":
+	case "topic", "wait", "gone", "produce", "member", "let", "frame", "bytes", "idle", "receive", "catchup":
 		s.verb, s.words = word, strings.Fields(line[p.pos:])
 		s.receive = word == "receive" || word == "frame" || word == "bytes"
 		return s, nil
@@ -206,6 +207,8 @@ func parseStep(line string, defines map[string]string) (s Step, err error) {
 			s.cut = n
 		case nerr == nil && name == "pad":
 			s.pad = n
+		case name == "hide" && number != "":
+			s.hide = number
 		default:
 			if text, ok := defines[w]; ok && p.peek() != ':' {
 				p, at = &parser{in: substitute(text, strings.TrimSpace(p.in[p.pos:]))}, 0
