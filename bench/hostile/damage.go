@@ -69,6 +69,10 @@ func damage(rng *rand.Rand, p []byte) []byte {
 	return p
 }
 
+// mostElements is the logarithm of the length of the longest arrays that are really sent.
+const mostElements = 17
+
+// largeCounts are numbers of elements or bytes that few requests have.
 var largeCounts = []int64{-1, -2, math.MinInt32, math.MaxInt32, math.MaxInt32 - 1, 1 << 24, 1 << 20, 20_000_000, math.MaxInt16, 1000, math.MaxUint32}
 
 // putCount overwrites p from at with a count, as fixed integers or variable ones write it.
@@ -136,7 +140,7 @@ func manyTags(rng *rand.Rand) []byte {
 
 // manyElements sends a Metadata, Fetch or OffsetFetch request with as many elements as it says: each of them tiny.
 func manyElements(rng *rand.Rand) []byte {
-	n := rng.IntN(100_000)
+	n := rng.IntN(1 << (1 + rng.IntN(mostElements)))
 	switch rng.IntN(3) {
 	case 0: // Metadata 9: names of one byte
 		p := append(header(3, 9, rng), 0)

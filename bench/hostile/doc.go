@@ -13,7 +13,7 @@
 //   - it stops in order when told to (only a broker that this program has started).
 //
 // Every input is drawn from --seed, its kind and its number, so a finding can be repeated with --kinds, --seed and
-// --inputs. What is not repeated is the order in which inputs of several connections reach the broker.
+// --inputs. What is not repeated is the time in record batches and the order in which inputs of several connections reach the broker.
 //
 // The attacker stays away from the topic of the well-behaved client and from the settings of the broker: without
 // authentication anybody may change both, which is no defect.

@@ -52,6 +52,7 @@ func newCommand() *cobra.Command {
 	o := new(options)
 	cmd := &cobra.Command{
 		Use: "hostile", Short: "Attack a broker with hostile input and prove that it stands and serves others",
+		Long: "Attack a broker with hostile input and prove that it stands and serves others.\n\nKinds of attack:\n" + kindTable(),
 		Args: cobra.NoArgs, SilenceErrors: true, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
@@ -78,6 +79,14 @@ func newCommand() *cobra.Command {
 	f.IntVar(&o.recordSize, "record-size", 200, "size of its record values in bytes")
 	f.DurationVar(&o.quiet, "quiet", 3*time.Second, "time it is measured alone first")
 	return cmd
+}
+
+func kindTable() string {
+	var b strings.Builder
+	for _, k := range kinds {
+		fmt.Fprintf(&b, "  %-10s %s\n", k.name, k.about)
+	}
+	return b.String()
 }
 
 func (o *options) validate() error {

@@ -16,7 +16,9 @@ const (
 	beyondVersions = 3
 	// maxElements is the length of a generated array, maxDepth how deep arrays nest with more than one element.
 	maxElements = 3
-	maxDepth    = 4
+	// maxOdd is the length of arrays that are meant to be long; nested ones are shorter.
+	maxOdd   = 2000
+	maxDepth = 4
 	// commonKeys are those most brokers serve: 0 up to here, which are tried more often.
 	commonKeys = 50
 )
@@ -95,7 +97,7 @@ func (g *generator) fill(v reflect.Value, depth int, name string) {
 			n = 1
 		}
 		if g.isOdd() {
-			n = g.rng.IntN(2) * g.rng.IntN(100)
+			n = g.rng.IntN(2) * g.rng.IntN(1+maxOdd>>(2*depth))
 		}
 		v.Set(reflect.MakeSlice(v.Type(), n, n))
 		for i := range n {
@@ -147,7 +149,11 @@ func (g *generator) text(name string) string {
 		case 0:
 			return ""
 		case 1:
-			return strings.Repeat("x", g.rng.IntN(40_000)) // longer than an int16 says
+			n := 300 // longer than a topic's name
+			if g.rng.IntN(10) == 0 {
+				n = 40_000 // than an int16 says
+			}
+			return strings.Repeat("x", g.rng.IntN(n))
 		case 2:
 			return "../../etc/passwd\x00"
 		case 3:

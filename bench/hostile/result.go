@@ -15,8 +15,8 @@ import (
 
 // phase is what was seen while one kind attacked, or nobody.
 type phase struct {
-	name, about string
-	took, cpu   time.Duration // cpu: of the broker
+	name      string
+	took, cpu time.Duration // cpu: of the broker
 
 	inputs, answered, closed, silent, refused, strange int64
 

@@ -124,7 +124,7 @@ func measure(ctx context.Context, o *options, b *broker) (*result, error) {
 		a := &attack{ctx: ctx, addr: b.addr, name: k.name, seed: o.seed, holds: holds}
 		begin, used := time.Now(), cpu(b.pid)
 		k.run(a, k.count(o.inputs))
-		p := phase{name: k.name, about: k.about, took: time.Since(begin), cpu: cpu(b.pid) - used, inputs: a.inputs.Load(), answered: a.answered.Load(),
+		p := phase{name: k.name, took: time.Since(begin), cpu: cpu(b.pid) - used, inputs: a.inputs.Load(), answered: a.answered.Load(),
 			closed: a.closed.Load(), silent: a.silent.Load(), refused: a.refused.Load(), strange: a.strange.Load(), rss: mem.next(), latency: g.phase()}
 		r.attack.Merge(p.latency)
 		r.phases = append(r.phases, p)
