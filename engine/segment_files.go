@@ -182,15 +182,6 @@ func (s *LogSegment) abandon() {
 	}
 }
 
-// closeFiles closes the files of an unpinned segment; it may be opened again.
-func (s *LogSegment) closeFiles() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.pins == 0 {
-		s.closeAndForgetLocked()
-	}
-}
-
 func (s *LogSegment) closeAndForgetLocked() {
 	if n := s.closeFilesLocked(); n > 0 {
 		s.pool.closed(s, n)

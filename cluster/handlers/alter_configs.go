@@ -114,19 +114,20 @@ func (r *alteredResource) checkEntries() *protocol.Error {
 	return nil
 }
 
-// checkLoggers refuses every change of a log level: there are no loggers with a
-// name here.
+// checkLoggers refuses every change of a log level, by the first one: there are
+// no loggers with a name here.
 func (r *alteredResource) checkLoggers() *protocol.Error {
-	for _, e := range r.entries {
-		switch op := controller.ConfigOp(e.op); {
-		case op == controller.ConfigAppend, op == controller.ConfigSubtract:
-			return protocol.Errorf(protocol.InvalidRequest, "%s operation is not allowed for the BROKER_LOGGER resource", op)
-		case op == controller.ConfigDelete && e.name == "root":
-			return protocol.Errorf(protocol.InvalidRequest, "Removing the log level of the root logger is not allowed")
-		}
-		return protocol.Errorf(protocol.InvalidConfig, "Logger %s does not exist!", e.name)
+	if len(r.entries) == 0 {
+		return nil
 	}
-	return nil
+	e := r.entries[0]
+	switch op := controller.ConfigOp(e.op); {
+	case op == controller.ConfigAppend, op == controller.ConfigSubtract:
+		return protocol.Errorf(protocol.InvalidRequest, "%s operation is not allowed for the BROKER_LOGGER resource", op)
+	case op == controller.ConfigDelete && e.name == "root":
+		return protocol.Errorf(protocol.InvalidRequest, "Removing the log level of the root logger is not allowed")
+	}
+	return protocol.Errorf(protocol.InvalidConfig, "Logger %s does not exist!", e.name)
 }
 
 // alteration is the resource as the controller takes it.
