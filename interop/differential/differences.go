@@ -54,8 +54,8 @@ func LoadDifferences(path string) (*Differences, error) {
 			d.texts = append(d.texts, pair)
 		case strings.HasPrefix(line, "case "):
 			var step string
-			name, step, _ = strings.Cut(line[len("case "):], ": ")
-			d.cases[name] = append(d.cases[name], step)
+			name, step, _ = strings.Cut(line[len("case "):], ": step ")
+			d.cases[name] = append(d.cases[name], "step "+step)
 		case name != "" && (line[0] == '-' || line[0] == '+'):
 			d.cases[name] = append(d.cases[name], line)
 		default:

@@ -50,6 +50,7 @@
 //
 //	> topic $t partitions=2 name=value...   create a topic and wait until it can be used
 //	> wait $t | gone $t                     wait until it can be used, or is not there
+//	> state $g Stable                       wait until the group is in the state
 //	> produce $t n                          append n batches of one record each, at partition 0
 //	> member $m of $g                       a stable member on a connection of its own, @m
 //	> let $x = Path.0.Field                 capture a value of the answer before
@@ -57,6 +58,7 @@
 //	> catchup                               wait for a broker that lags behind its own answers
 //	> send API ... | receive | idle         write only; read; report whether an answer is there
 //	> API v7 ...                            a version of its own, instead of the script's
+//	> send API joined=1 ...                 in one write with the next request
 //	> API hide=Field ...                    without a field of the answer
 //	> API cut=3 ... | API pad=2 ...         with bytes cut from, or zeros added to, the end of the frame
 //	> frame 0063 0000 ...                   a frame from hexadecimal digits, its length put in front

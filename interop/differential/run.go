@@ -177,6 +177,7 @@ func (t *Target) metadata(name string) (topic kmsg.MetadataResponseTopic, err er
 type link struct {
 	conn    *wire.Conn
 	waiting []wire.Sent
+	held    []byte // to be written before the next request
 }
 
 // run is a case being played in one version.
@@ -227,6 +228,8 @@ func (r *run) step(ctx context.Context, s *Step) ([]string, error) {
 		return nil, r.settle(s.words[0], r.target.usable)
 	case "gone":
 		return nil, r.settle(s.words[0], r.target.gone)
+	case "state":
+		return nil, r.settle(s.words[0], func(group string) (bool, error) { return r.target.inState(group, s.words[1]) })
 	case "produce":
 		return nil, r.produce(s.words)
 	case "member":
@@ -336,6 +339,10 @@ func (r *run) send(s *Step, l *link) error {
 	if p, ok := req.(*kmsg.ProduceRequest); !ok || p.Acks != 0 {
 		l.waiting = append(l.waiting, sent)
 	}
+	if l.held = append(l.held, frame...); s.joined {
+		return nil
+	}
+	frame, l.held = l.held, nil
 	if err := l.conn.Write(frame); err != nil && !isClosed(err) {
 		return err
 	}
@@ -455,7 +462,7 @@ func (r *run) let(words []string) error {
 
 var errNotSettled = errors.New("not in time")
 
-// settle waits until a topic is as ready says.
+// settle waits until a topic or group is as ready says.
 func (r *run) settle(name string, ready func(name string) (bool, error)) error {
 	name = r.names.expand(name)
 	for deadline := time.Now().Add(settleTimeout); time.Now().Before(deadline); time.Sleep(pollInterval) {
@@ -463,7 +470,18 @@ func (r *run) settle(name string, ready func(name string) (bool, error)) error {
 			return err
 		}
 	}
-	return fmt.Errorf("topic %s: %w", name, errNotSettled)
+	return fmt.Errorf("%s: %w", name, errNotSettled)
+}
+
+// inState reports whether a group is in a state.
+func (t *Target) inState(group, state string) (bool, error) {
+	req := kmsg.NewPtrDescribeGroupsRequest()
+	req.Groups = []string{group}
+	resp, err := t.side.Do(req)
+	if err != nil {
+		return false, err
+	}
+	return resp.(*kmsg.DescribeGroupsResponse).Groups[0].State == state, nil
 }
 
 // gone reports whether nobody knows the topic any more.

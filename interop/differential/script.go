@@ -37,6 +37,7 @@ type Step struct {
 	api           int16
 	version       int16  // -1: that of the run
 	cut, pad      int    // bytes cut from or added to the end of the frame
+	joined        bool   // sent in one write with the next request of the connection
 	hide          string // a field of the answer that is not recorded
 	words         []string
 	fields        []field
@@ -178,7 +179,7 @@ func parseStep(line string, defines map[string]string) (s Step, err error) {
 		s.conn, word = word[1:], p.word()
 	}
 	switch word {
-	case "topic", "wait", "gone", "produce", "member", "let", "frame", "bytes", "idle", "receive", "catchup":
+	case "topic", "state", "wait", "gone", "produce", "member", "let", "frame", "bytes", "idle", "receive", "catchup":
 		s.verb, s.words = word, strings.Fields(line[p.pos:])
 		s.receive = word == "receive" || word == "frame" || word == "bytes"
 		return s, nil
@@ -207,6 +208,8 @@ func parseStep(line string, defines map[string]string) (s Step, err error) {
 			s.cut = n
 		case nerr == nil && name == "pad":
 			s.pad = n
+		case nerr == nil && name == "joined":
+			s.joined = true
 		case name == "hide" && number != "":
 			s.hide = number
 		default:
