@@ -403,6 +403,33 @@ func TestFetchWaitsBesideAnUnknownPartition(t *testing.T) {
 	})
 }
 
+// A reader beyond the end of the log is told where its epoch ends, if it says
+// what it has read last (KIP-320).
+func TestFetchBeyondTheEndTellsDivergence(t *testing.T) {
+	b := startBroker(t, "epoll", t.TempDir())
+	defer stopBroker(t, b)
+	cl := client(t, b, kgo.DefaultProduceTopic("t"))
+	createTopic(t, cl, "t", 1, nil)
+	if err := cl.ProduceSync(testContext(t), &kgo.Record{Value: []byte("x")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	c := dialRaw(t, b)
+	fetch := kmsg.NewPtrFetchRequest()
+	fetch.Version, fetch.MaxBytes, fetch.SessionEpoch = 12, 1<<20, -1
+	ft := kmsg.NewFetchRequestTopic()
+	ft.Topic = "t"
+	fp := kmsg.NewFetchRequestTopicPartition()
+	fp.FetchOffset, fp.LastFetchedEpoch, fp.PartitionMaxBytes = 100, 0, 1<<20
+	ft.Partitions = append(ft.Partitions, fp)
+	fetch.Topics = append(fetch.Topics, ft)
+	c.send(1, fetch)
+	resp := fetch.ResponseKind().(*kmsg.FetchResponse)
+	c.receive(1, resp)
+	if p := resp.Topics[0].Partitions[0]; p.ErrorCode != 0 || p.DivergingEpoch.Epoch != 0 || p.DivergingEpoch.EndOffset != 1 {
+		t.Fatalf("answer %+v, want epoch 0 to end at 1", p)
+	}
+}
+
 // A stopping broker answers what waits, whatever its deadline.
 func TestStopAnswersWaitingFetches(t *testing.T) {
 	onBothBackends(t, func(t *testing.T, backend string) {

@@ -39,7 +39,10 @@ func (l *Log) MaxTimestampOffset(upTo int64) (offset, timestamp int64, epoch int
 		}
 		largest = max(largest, ts)
 	}
-	if largest < 0 {
+	if largest < 0 { // records without a time: the first is as good as any
+		if start := l.logStart.Load(); start < min(upTo, l.logEnd.Load()) {
+			return start, -1, l.epochs.at(start), true, nil
+		}
 		return -1, -1, -1, false, nil
 	}
 	return l.OffsetForTimestamp(largest, upTo)

@@ -183,9 +183,11 @@ func (p *Partition) Read(req *FetchRequest, maxBytes int, atLeastOne, noWait boo
 		LastStableOffset: p.log.LastStableOffset(),
 		LogStartOffset:   p.log.LogStartOffset(),
 	}
-	if req.Offset < res.LogStartOffset || req.Offset > p.log.LogEndOffset() {
+	if req.Offset < res.LogStartOffset {
 		return FailedFetch(errOffsetOutOfRange), true
 	}
+	// An offset beyond the end may be that of a log that has diverged, which is
+	// to be told, and truncates, not resets, the reader (KIP-320).
 	if req.LastFetchedEpoch >= 0 {
 		epoch, end := p.endOfEpoch(req.LastFetchedEpoch)
 		switch {
@@ -195,6 +197,9 @@ func (p *Partition) Read(req *FetchRequest, maxBytes int, atLeastOne, noWait boo
 			res.Diverging = &protocol.EpochEndOffset{Epoch: epoch, EndOffset: end}
 			return res, true
 		}
+	}
+	if req.Offset > p.log.LogEndOffset() {
+		return FailedFetch(errOffsetOutOfRange), true
 	}
 	bound := p.readBound(req.Isolation)
 	if req.Offset >= bound || (maxBytes <= 0 && !atLeastOne) {
