@@ -57,6 +57,7 @@ var allowed = []rule{
 	{"cluster", []string{"cluster/...", "engine/...", "protocol/...", "pagecache", "sendfile", "netio"}},
 	{"cluster/configs", []string{"engine", "protocol/..."}},
 	{"cluster/purgatory", nil},
+	{"cluster/quota", []string{"protocol"}},
 	{"cluster/coordinator/...", []string{"cluster/coordinator/...", "cluster/configs", "engine/...", "protocol/..."}},
 	{"cluster/group/...", []string{"cluster/group/...", "cluster/coordinator", "cluster/configs", "engine/...", "protocol/..."}},
 	{"cluster/txn/...", []string{"cluster/txn/...", "cluster/coordinator", "cluster/configs", "engine/...", "protocol/..."}},
