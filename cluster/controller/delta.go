@@ -27,6 +27,7 @@ type Delta struct {
 	brokersChanged  bool
 	featuresChanged bool
 	configsChanged  []ConfigResource
+	quotasChanged   bool // next.quotas is this delta's alone
 
 	// pending are the records of an open transaction (KIP-868), of which there are
 	// only Kafka's, in a log being replayed.
@@ -111,6 +112,9 @@ func (d *Delta) FeaturesChanged() bool { return d.featuresChanged }
 
 // Configs returns the resources, other than topics, whose settings changed.
 func (d *Delta) Configs() []ConfigResource { return d.configsChanged }
+
+// QuotasChanged reports whether a quota of clients changed.
+func (d *Delta) QuotasChanged() bool { return d.quotasChanged }
 
 // topic returns a topic of the draft that may be changed.
 func (d *Delta) topic(id UUID) (*Topic, error) {

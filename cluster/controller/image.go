@@ -29,6 +29,7 @@ type MetadataImage struct {
 	brokers  []*Broker // by id
 	features map[string]int16
 	configs  map[ConfigResource]map[string]string // of everything but topics
+	quotas   map[QuotaEntity]map[string]float64
 }
 
 // newImage returns the image of an empty log.

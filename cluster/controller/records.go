@@ -28,6 +28,7 @@ const (
 	typePartitionChange    recordType = 5
 	typeRemoveTopic        recordType = 9
 	typeFeatureLevel       recordType = 12
+	typeClientQuota        recordType = 14
 	typeProducerIDs        recordType = 15
 	typeRegistrationChange recordType = 17
 	typeNoOp               recordType = 20
@@ -44,7 +45,6 @@ var skippedTypes = map[recordType]string{
 	8:  "UNFENCE_BROKER_RECORD",
 	10: "DELEGATION_TOKEN_RECORD",
 	11: "USER_SCRAM_CREDENTIAL_RECORD",
-	14: "CLIENT_QUOTA_RECORD",
 	18: "ACCESS_CONTROL_ENTRY_RECORD",
 	19: "REMOVE_ACCESS_CONTROL_ENTRY_RECORD",
 	21: "ZK_MIGRATION_STATE_RECORD",
@@ -85,6 +85,7 @@ var decoders = map[recordType]struct {
 	typePartitionChange:    {2, readPartitionChange},
 	typeRemoveTopic:        {0, readRemoveTopic},
 	typeFeatureLevel:       {0, readFeatureLevel},
+	typeClientQuota:        {0, readClientQuota},
 	typeProducerIDs:        {0, readProducerIDs},
 	typeRegistrationChange: {3, readRegistrationChange},
 	typeNoOp:               {0, readNoOp},

@@ -130,6 +130,13 @@ func inKafkasWords(r Record) (name string, data map[string]any) {
 	case *ProducerIDsRecord:
 		name = "PRODUCER_IDS_RECORD"
 		data = map[string]any{"brokerId": r.BrokerID, "brokerEpoch": r.BrokerEpoch, "nextProducerId": r.NextProducerID}
+	case *ClientQuotaRecord:
+		name = "CLIENT_QUOTA_RECORD"
+		var entity []map[string]any
+		for _, p := range r.Entity.Parts() {
+			entity = append(entity, map[string]any{"entityType": p.Type, "entityName": p.Name})
+		}
+		data = map[string]any{"entity": entity, "key": r.Key, "value": r.Value, "remove": r.Remove}
 	case NoOpRecord:
 		name = "NO_OP_RECORD"
 	case *BeginTransactionRecord:
@@ -259,6 +266,8 @@ func allRecords() []Record {
 		},
 		&ConfigRecord{ConfigResource{ResourceTopic, "t"}, "k", &text},
 		&ConfigRecord{ConfigResource{ResourceBroker, ""}, "k", nil},
+		&ClientQuotaRecord{QuotaEntity{User: QuotaName{Set: true, Name: "u"}, ClientID: QuotaName{Set: true, Default: true}}, "k", 1.5, false},
+		&ClientQuotaRecord{QuotaEntity{IP: QuotaName{Set: true, Name: "::1"}}, "k", 0, true},
 		&FeatureLevelRecord{"f", 3},
 		&ProducerIDsRecord{1, 5, 1000},
 		NoOpRecord{},
