@@ -14,6 +14,7 @@ import (
 	"kserver/cluster/coordinator"
 	"kserver/cluster/group"
 	"kserver/cluster/handlers"
+	"kserver/cluster/quota"
 	"kserver/cluster/replica"
 	"kserver/engine"
 	"kserver/netio"
@@ -36,6 +37,7 @@ type Broker struct {
 	replicas   *replica.Manager
 	wheel      *coordinator.Wheel
 	groups     *group.Coordinator
+	quotas     *quota.Manager
 	controller *controller.Controller
 	workers    *workers
 	front      *front
@@ -49,7 +51,7 @@ func New(cfg Config) (_ *Broker, err error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	b := &Broker{cfg: cfg, logger: cfg.Logger, live: configs.NewLive(cfg.Broker), workers: newWorkers(cfg.Broker.Network.Workers)}
+	b := &Broker{cfg: cfg, logger: cfg.Logger, live: configs.NewLive(cfg.Broker), quotas: quota.NewManager(), workers: newWorkers(cfg.Broker.Network.Workers)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Close())
@@ -129,7 +131,7 @@ func (b *Broker) compose(endpoints map[string]handlers.Endpoint) error {
 	cfg := b.cfg.controllerConfig()
 	cfg.Log = metadataLog{log}
 	cfg.ClusterID = b.logs.ClusterID()
-	cfg.Publisher = &publisher{nodeID: b.cfg.Broker.NodeID, live: b.live, replicas: b.replicas, groups: b.groups, logger: b.logger}
+	cfg.Publisher = &publisher{nodeID: b.cfg.Broker.NodeID, live: b.live, replicas: b.replicas, groups: b.groups, quotas: b.quotas, logger: b.logger}
 	cfg.Settings = settingRules{b.live}
 	for _, a := range b.cfg.Broker.Network.Advertised {
 		e := endpoints[a.Name]
@@ -151,7 +153,7 @@ func (b *Broker) handlers(endpoints map[string]handlers.Endpoint) *handlers.Brok
 	h := &handlers.Broker{
 		NodeID: b.cfg.Broker.NodeID, ClusterID: b.logs.ClusterID(), Endpoints: endpoints,
 		Configs: b.cfg.Broker, Live: b.live, Replicas: b.replicas, Sessions: replica.NewSessionCache(n.FetchSessions, time.Now),
-		Groups: b.groups, Controller: b.controller,
+		Groups: b.groups, Controller: b.controller, Quotas: b.quotas,
 		Coordinators: &coordinator.Finder{
 			Directory: directory{b.controller},
 			Topics:    map[coordinator.KeyType]string{coordinator.KeyGroup: group.TopicName},

@@ -34,6 +34,7 @@ type conn struct {
 	header protocol.RequestHeader // of the last request
 	// waiting is the request that holds the connection, nil when none does.
 	waiting *exchange
+	pause   pause
 }
 
 // Opened implements netio.Handler.
@@ -56,6 +57,9 @@ func (f *front) hurry() {
 			if k.waiting != nil {
 				k.waiting.req.Hurry()
 			}
+			if k.pause.next != nil {
+				f.resume(k)
+			}
 		})
 	}
 }
@@ -65,8 +69,12 @@ func (f *front) Closed(c *netio.Conn, err error) {
 	f.mu.Lock()
 	delete(f.conns, c)
 	f.mu.Unlock()
-	if k := c.Attachment.(*conn); k.waiting != nil {
+	k := c.Attachment.(*conn)
+	if k.waiting != nil {
 		k.waiting.req.Cancel()
+	}
+	if k.pause.next != nil {
+		k.pause.take().NoResponse()
 	}
 	if err != nil {
 		f.logger.Debug("connection closed", "peer", c.RemoteAddr(), "err", err)
@@ -93,8 +101,16 @@ var (
 
 // Request implements netio.Handler.
 func (f *front) Request(nr *netio.Request) {
+	k := nr.Conn().Attachment.(*conn)
+	if !k.pause.until.IsZero() && f.delay(nr, k) {
+		return
+	}
+	f.handle(nr, k, false)
+}
+
+// handle begins a request. One that was delayed holds the connection already.
+func (f *front) handle(nr *netio.Request, k *conn, delayed bool) {
 	c := nr.Conn()
-	k := c.Attachment.(*conn)
 	x := &exchange{f: f, nr: nr, loop: c.Loop(), conn: k}
 	frame := nr.Frame()
 	if len(frame) < 2 {
@@ -122,7 +138,9 @@ func (f *front) Request(nr *netio.Request) {
 		return
 	}
 	if !api.Pipelined {
-		nr.Hold()
+		if !delayed {
+			nr.Hold()
+		}
 		x.held, k.waiting = true, x
 	}
 	x.req = handlers.NewRequest(h, body, &k.client, x, f.logger)
@@ -132,13 +150,25 @@ func (f *front) Request(nr *netio.Request) {
 		return
 	}
 	x.run(api)
+	if api.Pipelined && !x.done {
+		if x.pause(); delayed {
+			nr.Proceed()
+		}
+	}
 }
 
 // run calls the handler. A panic is a bug of ours: it is logged with its
 // request and costs the connection, not the process.
 func (x *exchange) run(api *handlers.API) {
 	defer x.recover()
+	c := x.f.broker.Quotas.Client(handlers.Anonymous, x.req.ClientIDString())
+	if c == nil {
+		api.Handle(x.f.broker, x.req)
+		return
+	}
+	x.req.Meter(c, time.Now())
 	api.Handle(x.f.broker, x.req)
+	x.req.Returned(time.Now())
 }
 
 func (x *exchange) recover() {
@@ -190,6 +220,7 @@ func (x *exchange) File(r *engine.Range) {
 // Send implements handlers.Responder.
 func (x *exchange) Send() {
 	if x.end() {
+		x.pause()
 		x.nr.Respond()
 	}
 }
@@ -197,6 +228,7 @@ func (x *exchange) Send() {
 // NoResponse implements handlers.Responder.
 func (x *exchange) NoResponse() {
 	if x.end() {
+		x.pause()
 		x.nr.NoResponse()
 	}
 }

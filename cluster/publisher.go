@@ -7,6 +7,7 @@ import (
 	"kserver/cluster/configs"
 	"kserver/cluster/controller"
 	"kserver/cluster/group"
+	"kserver/cluster/quota"
 	"kserver/cluster/replica"
 	"kserver/engine"
 )
@@ -20,6 +21,7 @@ type publisher struct {
 	live     *configs.Live
 	replicas *replica.Manager
 	groups   *group.Coordinator
+	quotas   *quota.Manager
 	logger   *slog.Logger
 	started  bool // the first Publish, with everything, has begun
 }
@@ -34,6 +36,9 @@ func (p *publisher) Publish(d *controller.Delta, image *controller.MetadataImage
 	}
 	if err := p.settings(d, image); err != nil {
 		return err
+	}
+	if d.QuotasChanged() {
+		p.quotas.Update(p.enforced(image))
 	}
 	var deleted []group.TopicInfo
 	for _, c := range d.Topics() {

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"kserver/cluster/purgatory"
+	"kserver/cluster/quota"
 	"kserver/cluster/replica"
 	"kserver/engine"
 	"kserver/protocol"
@@ -22,7 +23,8 @@ import (
 // answer waits, as a delayedProduce, until every appended partition is
 // acknowledged: acks=1 and acks=all both mean on stable storage here, and
 // acks=all in every in-sync replica. acks=0 has no answer; an error then
-// closes the connection, so that the client looks for metadata again.
+// closes the connection, so that the client looks for metadata again. Its bytes
+// count for the client's quota, its time does not.
 //
 // v8 record errors (KIP-467) · v9 flexible · v10 leader hints (KIP-951) · v13
 // topic ids (KIP-516). Transactions are not served: a transactional batch is
@@ -63,6 +65,7 @@ func handle00Produce(b *Broker, r *Request) {
 	resp.SetVersion(r.Version)
 	d := &delayedProduce{r: r, resp: resp}
 	waits := d.append(b, &req)
+	r.charge(quota.ProducerBytes, float64(len(r.Body)))
 	switch {
 	case req.Acks == 0:
 		if err := firstProduceError(resp); err != nil {

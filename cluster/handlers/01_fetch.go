@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"kserver/cluster/purgatory"
+	"kserver/cluster/quota"
 	"kserver/cluster/replica"
 	"kserver/protocol"
 )
@@ -60,11 +61,12 @@ func handle01Fetch(b *Broker, r *Request) {
 		err = protocol.Errorf(protocol.NotLeaderOrFollower, "this broker has no followers")
 	}
 	if err != nil {
-		replyFetchError(r, err, 0)
+		r.chargeTime()
+		replyNoData(r, err.Code, 0)
 		return
 	}
 	f := &delayedFetch{b: b, r: r, ctx: ctx, maxWait: time.Duration(req.MaxWaitMillis) * time.Millisecond}
-	f.maxBytes = min(int64(req.MaxBytes), int64(b.FetchMaxBytes))
+	f.maxBytes = min(int64(req.MaxBytes), int64(b.FetchMaxBytes), r.use.client.MostBytes(quota.ConsumerBytes))
 	f.minBytes = min(int64(req.MinBytes), f.maxBytes)
 	f.resolve()
 	if f.read(true) {
@@ -193,17 +195,39 @@ func (f *delayedFetch) finish() {
 	})
 }
 
-// reply encodes and sends the results.
+// reply encodes and sends the results. A client over its quota gets none of them,
+// and its session has not been told anything (KIP-219).
 func (f *delayedFetch) reply() {
+	f.r.chargeTime()
+	if !f.r.chargeFetch(f.answerBytes()) {
+		f.release()
+		f.r.async = false
+		replyNoData(f.r, protocol.None, f.ctx.GiveUp())
+		return
+	}
 	keep, err := f.ctx.Finish(f.results)
 	if err != nil {
 		f.release()
 		f.r.async = false
-		replyFetchError(f.r, err, f.ctx.SessionID())
+		replyNoData(f.r, err.Code, f.ctx.SessionID())
 		return
 	}
 	w := fetchWriter{r: f.r, buf: takeBuffer()}
 	w.write(f, keep)
+}
+
+// fetchPartitionBytes is about what a partition's header takes in an answer.
+const fetchPartitionBytes = 60
+
+// answerBytes is about what the answer will take: its records, which are nearly
+// all of it, and the headers of the partitions that have any.
+func (f *delayedFetch) answerBytes() (n int64) {
+	for i := range f.results {
+		if rg := f.results[i].Range; rg != nil {
+			n += int64(rg.Len()) + fetchPartitionBytes
+		}
+	}
+	return n
 }
 
 // fetchWriter encodes a fetch answer around its file ranges.
@@ -215,7 +239,7 @@ type fetchWriter struct {
 
 func (w *fetchWriter) write(f *delayedFetch, keep []bool) {
 	groups := groupByTopic(f.ctx.Partitions, keep)
-	b := w.enc.Begin((*w.buf)[:0], w.r.Version, w.r.CorrelationID, 0, protocol.None, f.ctx.SessionID(), len(groups))
+	b := w.enc.Begin((*w.buf)[:0], w.r.Version, w.r.CorrelationID, w.r.throttleMs(), protocol.None, f.ctx.SessionID(), len(groups))
 	var leaders []int32
 	for _, g := range groups {
 		key := f.ctx.Partitions[g[0]].SessionKey
@@ -294,9 +318,13 @@ func fetchCode(c protocol.ErrorCode, version int16) protocol.ErrorCode {
 	return c
 }
 
-func replyFetchError(r *Request, err *protocol.Error, sessionID int32) {
+// replyNoData answers without partitions.
+func replyNoData(r *Request, code protocol.ErrorCode, sessionID int32) {
 	resp := kmsg.NewPtrFetchResponse()
-	resp.ErrorCode = int16(err.Code)
-	resp.SessionID = sessionID
-	r.Reply(resp)
+	resp.SetVersion(r.Version)
+	resp.ErrorCode, resp.SessionID, resp.ThrottleMillis = int16(code), sessionID, r.throttleMs()
+	buf := takeBuffer()
+	*buf = protocol.AppendResponseHeader(*buf, r.Key, r.Version, r.CorrelationID)
+	*buf = resp.AppendTo(*buf)
+	r.sendBuffer(buf)
 }

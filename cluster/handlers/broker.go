@@ -9,6 +9,7 @@ import (
 	"kserver/cluster/controller"
 	"kserver/cluster/coordinator"
 	"kserver/cluster/group"
+	"kserver/cluster/quota"
 	"kserver/cluster/replica"
 	"kserver/protocol"
 )
@@ -31,6 +32,8 @@ type Broker struct {
 	// Coordinators finds the broker in charge of a group.
 	Coordinators *coordinator.Finder
 	Controller   *controller.Controller
+	// Quotas are what clients may use.
+	Quotas *quota.Manager
 
 	// Advertised are the APIs as ApiVersions shows them; see Advertised.
 	Advertised []protocol.VersionRange

@@ -68,6 +68,7 @@ type Request struct {
 	async bool
 	// wait is who waits with the request, nil when nobody does.
 	wait Waiting
+	use  use
 }
 
 // Waiting is what a request waits in, when it holds its connection and its
@@ -152,6 +153,10 @@ func (r *Request) After(d time.Duration, f func()) Timer { return r.w.After(d, f
 // goroutine may call it. Exactly once.
 func (r *Request) Reply(resp kmsg.Response) {
 	resp.SetVersion(r.Version)
+	r.chargeTime()
+	if t, ok := resp.(kmsg.SetThrottleResponse); ok && r.use.pause > 0 {
+		t.SetThrottle(r.throttleMs())
+	}
 	buf := takeBuffer()
 	*buf = protocol.AppendResponseHeader(*buf, r.Key, r.Version, r.CorrelationID)
 	*buf = resp.AppendTo(*buf)

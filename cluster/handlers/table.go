@@ -61,6 +61,8 @@ var table = []API{
 	{Key: 45, Min: 0, Max: 1, Mode: OnWorker, Estimate: decoded, Handle: handle45AlterPartitionReassignments},
 	{Key: 46, Min: 0, Max: 0, Mode: OnLoop, Estimate: decoded, Handle: handle46ListPartitionReassignments},
 	{Key: 47, Min: 0, Max: 0, Mode: OnLoop, Estimate: decoded, Handle: handle47OffsetDelete},
+	{Key: 48, Min: 0, Max: 1, Mode: OnLoop, Estimate: decoded, Handle: handle48DescribeClientQuotas},
+	{Key: 49, Min: 0, Max: 1, Mode: OnWorker, Estimate: decoded, Handle: handle49AlterClientQuotas},
 	{Key: 55, Min: 0, Max: 2, Mode: OnLoop, Estimate: decoded, Handle: handle55DescribeQuorum},
 	{Key: 57, Min: 0, Max: 2, Mode: OnWorker, Estimate: decoded, Handle: handle57UpdateFeatures},
 	{Key: 60, Min: 0, Max: 2, Mode: OnLoop, Estimate: decoded, Handle: handle60DescribeCluster},

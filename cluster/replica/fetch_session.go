@@ -262,6 +262,17 @@ func (x *FetchContext) SessionID() int32 {
 	return x.session.ID
 }
 
+// GiveUp says that the answer will be without partitions, and returns the session
+// id it carries. A session that this request would have begun is none: the client
+// begins anew.
+func (x *FetchContext) GiveUp() int32 {
+	if x.full && x.session != nil {
+		x.cache.Close(x.session.ID)
+		x.session = nil
+	}
+	return x.SessionID()
+}
+
 // Finish decides which results the answer carries and remembers what it tells:
 // keep[i] says whether Partitions[i] is in it. It fails when the session has
 // moved on while the fetch waited.
