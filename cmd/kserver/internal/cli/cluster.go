@@ -175,7 +175,7 @@ func newAPIsCommand(c *connection) *cobra.Command {
 		}
 		list := []apiLine{}
 		for _, k := range resp.ApiKeys {
-			list = append(list, apiLine{k.ApiKey, kmsg.NameForKey(k.ApiKey), k.MinVersion, k.MaxVersion})
+			list = append(list, apiLine{k.ApiKey, apiName(k.ApiKey), k.MinVersion, k.MaxVersion})
 		}
 		slices.SortFunc(list, func(a, b apiLine) int { return cmp.Compare(a.Key, b.Key) })
 		return s.show(list, func(w io.Writer) error {
