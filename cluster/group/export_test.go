@@ -143,3 +143,12 @@ func (g *classicGroup) check() error {
 	}
 	return nil
 }
+
+// SubscribedTopics are the topics of a consumer's subscription, in order of name.
+func SubscribedTopics(metadata []byte) ([]string, error) {
+	topics := make(map[string]struct{})
+	if err := addSubscribedTopics(topics, metadata); err != nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(topics)), nil
+}

@@ -140,7 +140,7 @@ func (s *shard) replayOffset(r coordinator.ReplayedRecord) error {
 		return nil
 	}
 	var value kmsg.OffsetCommitValue
-	if err := value.ReadFrom(r.Value); err != nil {
+	if err := readValue(offsetCommitSchema, &value, r.Value); err != nil {
 		return fmt.Errorf("offset of %q %s-%d: value: %w", key.Group, key.Topic, key.Partition, err)
 	}
 	if s.groups[key.Group] == nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"kserver/cluster/coordinator"
+	"kserver/protocol"
 )
 
 // Record types and versions of __consumer_offsets, as Kafka 4.3 writes them
@@ -21,6 +22,20 @@ const (
 	offsetValueCurrent   = 4 // flexible; topic id as tag 0 (KAFKA-19141)
 	groupMetadataCurrent = 3
 )
+
+// The layouts of the values, in all the versions there are.
+var (
+	offsetCommitSchema  = protocol.NewRecordSchema("OffsetCommitValue", 4, 4, `l i@3+ s l l@1-1 #0u@4+`)
+	groupMetadataSchema = protocol.NewRecordSchema("GroupMetadataValue", 4, 4, `s i s s l@2+ [{s s@3+ s s i@1+ i y y}]`)
+)
+
+// readValue decodes the value of a record. Byte slices in it refer to b.
+func readValue(schema *protocol.RecordSchema, value interface{ ReadFrom([]byte) error }, b []byte) error {
+	if err := schema.Check(b); err != nil {
+		return err
+	}
+	return value.ReadFrom(b)
+}
 
 // offsetRecord makes the record that commits o; o nil makes the tombstone.
 func offsetRecord(group, topic string, partition int32, o *committedOffset) coordinator.Record {

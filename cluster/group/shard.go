@@ -1,6 +1,7 @@
 package group
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -60,7 +61,9 @@ func (s *shard) Replay(r coordinator.ReplayedRecord) error {
 }
 
 // replayGroup applies a group record: the group becomes what it says, Stable
-// or, without members, Empty.
+// or, without members, Empty. Others than this program may have written it: of
+// two members with one id the first counts, and a leader that is no member
+// leaves its place to the first.
 func (s *shard) replayGroup(r coordinator.ReplayedRecord) error {
 	var key kmsg.GroupMetadataKey
 	if err := key.ReadFrom(r.Key); err != nil {
@@ -71,7 +74,7 @@ func (s *shard) replayGroup(r coordinator.ReplayedRecord) error {
 		return nil
 	}
 	var value kmsg.GroupMetadataValue
-	if err := value.ReadFrom(r.Value); err != nil {
+	if err := readValue(groupMetadataSchema, &value, r.Value); err != nil {
 		return fmt.Errorf("group %q: value: %w", key.Group, err)
 	}
 	g := newClassicGroup(key.Group, value.CurrentStateTimestamp)
@@ -80,7 +83,12 @@ func (s *shard) replayGroup(r coordinator.ReplayedRecord) error {
 	g.protocol = deref(value.Protocol)
 	g.leader = deref(value.Leader)
 	for i := range value.Members {
-		g.add(loadMember(&value, &value.Members[i]))
+		if m := loadMember(&value, &value.Members[i]); !g.has(m) {
+			g.add(m)
+		}
+	}
+	if g.members[g.leader] == nil && len(g.order) > 0 {
+		g.leader = g.order[0].id
 	}
 	g.protocolType = value.ProtocolType
 	if len(g.members) > 0 {
@@ -91,8 +99,19 @@ func (s *shard) replayGroup(r coordinator.ReplayedRecord) error {
 	return nil
 }
 
+// has reports whether a member of m's id, or of its instance, is in the group.
+func (g *classicGroup) has(m *member) bool {
+	if m.instanceID != nil {
+		if _, ok := g.static[*m.instanceID]; ok {
+			return true
+		}
+	}
+	return g.members[m.id] != nil
+}
+
 // loadMember makes the member that a group record describes. Only the chosen
-// protocol is stored, so it is the only one the member offers.
+// protocol is stored, so it is the only one the member offers. Nothing of it
+// refers to the record, whose bytes are lent for the replay.
 func loadMember(value *kmsg.GroupMetadataValue, v *kmsg.GroupMetadataValueMember) *member {
 	m := &member{
 		id:                 v.MemberID,
@@ -102,8 +121,8 @@ func loadMember(value *kmsg.GroupMetadataValue, v *kmsg.GroupMetadataValueMember
 		rebalanceTimeoutMs: v.RebalanceTimeoutMillis,
 		sessionTimeoutMs:   v.SessionTimeoutMillis,
 		protocolType:       value.ProtocolType,
-		protocols:          []memberProtocol{{name: deref(value.Protocol), metadata: v.Subscription}},
-		assignment:         v.Assignment,
+		protocols:          []memberProtocol{{name: deref(value.Protocol), metadata: bytes.Clone(v.Subscription)}},
+		assignment:         bytes.Clone(v.Assignment),
 	}
 	if m.rebalanceTimeoutMs == -1 {
 		m.rebalanceTimeoutMs = m.sessionTimeoutMs

@@ -69,6 +69,7 @@ var allowed = []rule{
 	{"cmd/kserver/internal/cli/...", []string{"cmd/kserver/internal/cli/..."}},
 	{"cmd/kbench/...", []string{"cmd/kbench/..."}},
 	{"bench/...", []string{"bench/...", "cmd/kbench/..."}},
+	{"internal/fuzzing", nil},
 	{"internal/rules", nil},
 }
 

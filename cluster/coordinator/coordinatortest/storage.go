@@ -1,6 +1,7 @@
 package coordinatortest
 
 import (
+	"bytes"
 	"sync"
 
 	"kserver/protocol/recordbatch"
@@ -68,7 +69,7 @@ func (s *Storage) Append(partition, leaderEpoch int32, batch recordbatch.Batch, 
 	return first, nil
 }
 
-// Replay implements coordinator.Storage.
+// Replay implements coordinator.Storage. What fn was given is overwritten after it returns, so that nobody keeps it.
 func (s *Storage) Replay(partition int32, fn func(b recordbatch.Batch) error) error {
 	s.mu.Lock()
 	batches := append([]recordbatch.Batch(nil), s.log(partition).batches...)
@@ -78,7 +79,12 @@ func (s *Storage) Replay(partition int32, fn func(b recordbatch.Batch) error) er
 		return err
 	}
 	for _, b := range batches {
-		if err := fn(b); err != nil {
+		lent := bytes.Clone(b)
+		err := fn(lent)
+		for i := range lent {
+			lent[i] = 0xdb
+		}
+		if err != nil {
 			return err
 		}
 	}
