@@ -23,6 +23,8 @@
 //     error code, message and the offending records.
 //   - [Builder] makes batches: coordinator records, control markers, batches
 //     encoded anew because the topic asks for another codec, test data.
+//   - [Retainer] drops records from a batch, for compaction, and [Batch.Empty]
+//     all of them.
 //
 // The package knows no topics, logs, requests or connections, and imports
 // nothing of the server.
