@@ -3,8 +3,8 @@ package engine
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 
+	"kserver/internal/histogram"
 	"kserver/pagecache"
 )
 
@@ -27,8 +27,8 @@ type committer struct {
 	wake    chan struct{} // capacity 1
 	done    chan struct{}
 
-	rounds, files, failures atomic.Uint64
-	nanos                   atomic.Int64
+	rounds, logs, files, failures atomic.Uint64
+	took                          histogram.Histogram // of rounds
 }
 
 // pacedRange is a stretch of a segment whose writeback is to begin.
@@ -150,8 +150,9 @@ func (c *committer) round(logs []*Log, commits []commit, targets []syncTarget) (
 		commits[i].log = nil
 	}
 	c.rounds.Add(1)
+	c.logs.Add(uint64(len(logs)))
 	c.files.Add(uint64(len(targets)))
-	c.nanos.Add(int64(c.dir.m.cfg.Clock.Now().Sub(began)))
+	c.took.Observe(c.dir.m.cfg.Clock.Now().Sub(began))
 	clear(targets)
 	return commits, targets
 }
@@ -190,14 +191,15 @@ func (c *committer) stop() {
 
 // CommitStats counts the commit rounds of one log directory.
 type CommitStats struct {
-	Syncer string        // how files are synced: "io_uring" or "fdatasync"
-	Rounds uint64        // rounds done
-	Files  uint64        // files and directories synced in them
-	Time   time.Duration // spent in rounds
+	Syncer string             // how files are synced: "io_uring" or "fdatasync"
+	Rounds uint64             // rounds done
+	Logs   uint64             // logs committed in them
+	Files  uint64             // files and directories synced in them
+	Took   histogram.Snapshot // how long rounds took
 }
 
 func (c *committer) stats() CommitStats {
-	return CommitStats{
-		Syncer: c.syncer.name(), Rounds: c.rounds.Load(), Files: c.files.Load(), Time: time.Duration(c.nanos.Load()),
-	}
+	s := CommitStats{Syncer: c.syncer.name(), Rounds: c.rounds.Load(), Logs: c.logs.Load(), Files: c.files.Load()}
+	s.Took.Add(&c.took)
+	return s
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // logDir is one log directory: its lock, its committer, its checkpoints, and whether it still works.
@@ -21,9 +22,13 @@ type logDir struct {
 
 	failure atomic.Pointer[error]
 
-	// sinceCheckpoint and sinceSpaceCheck count appended bytes.
-	sinceCheckpoint, sinceSpaceCheck atomic.Int64
-	full                             atomic.Bool
+	// written counts appended bytes; checkpointAt and spaceCheckAt are what it was when they were last done.
+	written, checkpointAt, spaceCheckAt atomic.Int64
+	full                                atomic.Bool
+
+	// recovered logs took recoveryTime, when the last stop was unclean. Written before anybody else sees the directory.
+	recovered    int
+	recoveryTime time.Duration
 
 	// checkpointMu is held while checkpoint files are read or written. It comes before a log's appendMu.
 	checkpointMu sync.Mutex
@@ -77,12 +82,12 @@ func (d *logDir) logs() []*Log {
 
 // appended counts written bytes, bringing checkpoints and checks of the free space forward.
 func (d *logDir) appended(n int) {
-	bytes := int64(n)
-	if d.sinceCheckpoint.Add(bytes) >= d.m.cfg.CheckpointBytes {
-		d.sinceCheckpoint.Store(0)
+	written := d.written.Add(int64(n))
+	if written-d.checkpointAt.Load() >= d.m.cfg.CheckpointBytes {
+		d.checkpointAt.Store(written)
 		d.m.janitor.after(0, func() { d.m.logCheckpointError(d.checkpoint(false)) })
 	}
-	if d.sinceSpaceCheck.Add(bytes) >= spaceCheckBytes {
+	if written-d.spaceCheckAt.Load() >= spaceCheckBytes {
 		d.checkSpace()
 	}
 }
@@ -93,7 +98,7 @@ const spaceCheckBytes = 16 << 20
 // checkSpace compares the free space with the reserve. Not being able to tell counts as enough: a write that
 // finds no space says so.
 func (d *logDir) checkSpace() {
-	d.sinceSpaceCheck.Store(0)
+	d.spaceCheckAt.Store(d.written.Load())
 	free, total, err := d.m.cfg.FS.FreeBytes(d.path)
 	d.full.Store(err == nil && free < d.m.cfg.reserve(total))
 }

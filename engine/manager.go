@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"kserver/engine/vfs"
 )
@@ -232,8 +233,8 @@ func (d *logDir) recover(logs []*Log) error {
 	if err != nil {
 		return err
 	}
-	d.m.logger.Info("recovered logs after an unclean stop", "dir", d.path, "logs", len(logs),
-		"ms", d.m.cfg.Clock.Now().Sub(began).Milliseconds())
+	d.recovered, d.recoveryTime = len(logs), d.m.cfg.Clock.Now().Sub(began)
+	d.m.logger.Info("recovered logs after an unclean stop", "dir", d.path, "logs", len(logs), "ms", d.recoveryTime.Milliseconds())
 	if err := d.checkpoint(false); err != nil && !errors.Is(err, ErrDiskFull) {
 		return err
 	}
@@ -304,13 +305,21 @@ type DirInfo struct {
 	// Err is why the directory is offline, nil if it is not.
 	Err     error
 	Commits CommitStats
+	// AppendedBytes were written to logs since the start.
+	AppendedBytes int64
+	// RecoveredLogs were recovered at the start, because the stop before was unclean, in RecoveryTime.
+	RecoveredLogs int
+	RecoveryTime  time.Duration
 }
 
 // Dirs describes the log directories, in configured order.
 func (m *LogManager) Dirs() []DirInfo {
 	infos := make([]DirInfo, len(m.dirs))
 	for i, d := range m.dirs {
-		infos[i] = DirInfo{d.path, d.meta.directoryID, d.offline(), d.committer.stats()}
+		infos[i] = DirInfo{
+			Path: d.path, ID: d.meta.directoryID, Err: d.offline(), Commits: d.committer.stats(),
+			AppendedBytes: d.written.Load(), RecoveredLogs: d.recovered, RecoveryTime: d.recoveryTime,
+		}
 	}
 	return infos
 }

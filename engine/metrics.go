@@ -1,0 +1,25 @@
+package engine
+
+// Counts are how many logs and segments there are.
+type Counts struct {
+	Logs int
+	// Loaded logs have been used since the start; only their segments are known.
+	Loaded, Segments int
+	OpenFiles        int
+}
+
+// Counts counts what the manager holds now. It takes each log's lock for a moment, and waits for no disk.
+func (m *LogManager) Counts() Counts {
+	logs := m.Logs()
+	c := Counts{Logs: len(logs), OpenFiles: m.OpenFiles()}
+	for _, l := range logs {
+		l.viewMu.Lock()
+		n := len(l.segments)
+		l.viewMu.Unlock()
+		c.Segments += n
+		if n > 0 {
+			c.Loaded++
+		}
+	}
+	return c
+}
