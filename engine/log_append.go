@@ -319,6 +319,12 @@ func (l *Log) noteBatches(s *LogSegment, b []byte, position int64, cfg *LogConfi
 		l.producers.apply(batch)
 		position = at.end()
 	}
+	for _, t := range l.producers.aborted {
+		if err := s.txns.append(l.m.cfg.FS, t); err != nil && firstErr == nil {
+			firstErr = err
+		}
+	}
+	l.producers.aborted = l.producers.aborted[:0]
 	s.bytesSinceIndex = ix.sinceEntry
 	s.maxTimestamp.Store(ix.maxTimestamp)
 	s.offsetOfMaxTimestamp.Store(ix.offsetOfMax)

@@ -130,6 +130,13 @@ func (l *Log) prepareCheckpoint(final bool, work *checkpointWork) (c checkpointe
 				syncTarget{path: s.prefix + timeCodec.suffix, optional: true})
 			s.indexUnsynced = false
 		}
+		unsynced, err := s.txns.toSync(l.m.cfg.FS)
+		if err != nil {
+			return c, err
+		}
+		if unsynced {
+			work.files = append(work.files, syncTarget{path: s.txns.path, optional: true}, syncTarget{dir: l.path, optional: true})
+		}
 	}
 	if b := l.epochs.take(); b != nil {
 		path := filepath.Join(l.path, leaderEpochFile) + tmpSuffix

@@ -113,6 +113,11 @@ func (l *Log) loadLocked(unclean bool) error {
 	if err := l.rebuildProducersFrom(files.snapshots, start, end); err != nil {
 		return err
 	}
+	if unclean {
+		if err := l.recoverTxnIndexes(checkpointed.recoveryPoint); err != nil {
+			return err
+		}
+	}
 	l.viewMu.Lock()
 	defer l.viewMu.Unlock()
 	l.openTxn = noOffset
@@ -354,6 +359,6 @@ func (l *Log) rebuildProducersFrom(snapshots []int64, start, end int64) error {
 		p.apply(h)
 		return nil
 	})
-	p.end = end
+	p.end, p.aborted = end, nil // the transaction indexes know those
 	return err
 }

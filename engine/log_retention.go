@@ -6,7 +6,7 @@ import (
 )
 
 // segmentSuffixes are all files a segment may have.
-var segmentSuffixes = []string{".log", ".index", ".timeindex", ".txnindex", snapshotSuffix}
+var segmentSuffixes = []string{".log", ".index", ".timeindex", txnIndexSuffix, snapshotSuffix}
 
 // applyRetention deletes the oldest segments that retention.ms, retention.bytes or the log start allow to go.
 // Kafka's UnifiedLog.deleteOldSegments: only whole segments below the high watermark; if even the active one

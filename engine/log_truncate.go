@@ -75,7 +75,7 @@ func (l *Log) truncateLocked(offset int64) error {
 		}
 	}
 	if cutAt > 0 {
-		if err := keep.cut(cutAt, end); err != nil {
+		if err := errors.Join(keep.cut(cutAt, end), keep.txns.truncate(l.m.cfg.FS, end)); err != nil {
 			return err
 		}
 	}

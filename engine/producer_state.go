@@ -72,7 +72,9 @@ type producerState struct {
 	open map[int64]int64
 	// ended collects transactions whose marker was applied, until the log takes them over: they hold the last
 	// stable offset back while the marker is not below the high watermark.
-	ended      []endedTxn
+	ended []endedTxn
+	// aborted collects the aborted ones among them, until they are in the transaction index.
+	aborted    []AbortedTxn
 	end        int64 // state covers the log up to here
 	snapshotAt int64 // end of the newest snapshot on disk, -1 none
 }
@@ -84,7 +86,7 @@ func newProducerState() *producerState { return &producerState{snapshotAt: -1} }
 
 // clear forgets everything, as of an empty log that starts at offset.
 func (p *producerState) clear(offset int64) {
-	p.entries, p.open, p.ended, p.end = nil, nil, nil, offset
+	p.entries, p.open, p.ended, p.aborted, p.end = nil, nil, nil, nil, offset
 }
 
 // duplicate looks for a batch among those remembered.
@@ -238,6 +240,12 @@ func (p *producerState) applyControl(b recordbatch.Batch) {
 	if e.txnFirstOffset >= 0 {
 		p.ended = append(p.ended, endedTxn{e.txnFirstOffset, b.LastOffset()})
 		delete(p.open, b.ProducerID())
+		if !m.commit {
+			p.aborted = append(p.aborted, AbortedTxn{
+				ProducerID: b.ProducerID(), FirstOffset: e.txnFirstOffset, LastOffset: b.LastOffset(),
+				LastStableOffset: min(p.firstOpen(), b.LastOffset()+1),
+			})
+		}
 		e.txnFirstOffset = -1
 	}
 }

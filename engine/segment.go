@@ -39,6 +39,7 @@ type LogSegment struct {
 
 	offsets *OffsetIndex
 	times   *TimeIndex
+	txns    TransactionIndex
 
 	// Owned by the holder of the log's append lock.
 	bytesSinceIndex int
@@ -86,6 +87,7 @@ func newSegment(pool *handlePool, dir string, base int64) *LogSegment {
 	}
 	s.offsets = newIndexFile(&offsetCodec, func(create bool) (vfs.File, error) { return s.file(offsetIndexFile, create) })
 	s.times = newIndexFile(&timeCodec, func(create bool) (vfs.File, error) { return s.file(timeIndexFile, create) })
+	s.txns.path, s.txns.base = s.prefix+txnIndexSuffix, base
 	s.maxTimestamp.Store(-1)
 	s.offsetOfMaxTimestamp.Store(-1)
 	return s
@@ -137,7 +139,7 @@ func (w *headerWalk) at(pos int64) (batchAt, recordbatch.Batch, error) {
 	if pos == w.end {
 		return batchAt{}, nil, io.EOF
 	}
-	if pos+recordbatch.HeaderSize > w.end {
+	if pos < 0 || pos+recordbatch.HeaderSize > w.end { // negative: from an index that is damaged
 		return batchAt{}, nil, fmt.Errorf("%w: %d bytes at position %d are no batch", ErrCorrupt, w.end-pos, pos)
 	}
 	if pos < w.chunkAt || pos+recordbatch.HeaderSize > w.chunkAt+int64(len(w.chunk)) {
