@@ -71,7 +71,11 @@ func (p *producerState) decode(b []byte, end int64) error {
 	}
 	p.clear(end)
 	for ; len(b) > 0; b = b[snapshotEntryBytes:] {
-		e := p.entry(int64(binary.BigEndian.Uint64(b)))
+		id := int64(binary.BigEndian.Uint64(b))
+		if p.entries[id] != nil {
+			return fmt.Errorf("%w: producer snapshot holds producer %d twice", ErrCorrupt, id)
+		}
+		e := p.entry(id)
 		e.epoch = int16(binary.BigEndian.Uint16(b[8:]))
 		last := producerBatch{
 			lastSeq:     int32(binary.BigEndian.Uint32(b[10:])),
@@ -89,7 +93,7 @@ func (p *producerState) decode(b []byte, end int64) error {
 			if p.open == nil {
 				p.open = make(map[int64]int64)
 			}
-			p.open[int64(binary.BigEndian.Uint64(b))] = e.txnFirstOffset
+			p.open[id] = e.txnFirstOffset
 		}
 	}
 	return nil
