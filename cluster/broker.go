@@ -43,6 +43,7 @@ type Broker struct {
 	front      *front
 	server     *netio.Server
 	listening  []string
+	failed     chan error
 }
 
 // New opens the log directories, binds the listeners and replays the metadata
@@ -110,9 +111,41 @@ func (b *Broker) listen() (map[string]handlers.Endpoint, error) {
 
 // openLogs opens the log directories.
 func (b *Broker) openLogs() (err error) {
-	b.logs, err = engine.OpenLogManager(b.cfg.engineConfig(b.warm))
+	cfg := b.cfg.engineConfig(b.warm)
+	opened := make(chan struct{})
+	defer close(opened)
+	cfg.OnOffline = func(dir string, err error) {
+		<-opened
+		b.dirFailed(dir, err)
+	}
+	b.failed = make(chan error, 1)
+	b.logs, err = engine.OpenLogManager(cfg)
 	return err
 }
+
+// dirFailed decides what the failure of a log directory means: the end of the broker when it holds the metadata
+// log, or was the last one, as in Kafka; else its partitions are offline and the others go on.
+func (b *Broker) dirFailed(dir string, err error) {
+	log, ok := b.logs.Log(engine.TopicPartition{Topic: metadataTopic})
+	fatal := ok && log.Dir() == dir
+	online := 0
+	for _, d := range b.logs.Dirs() {
+		if d.Err == nil {
+			online++
+		}
+	}
+	if !fatal && online > 0 {
+		b.logger.Error("the partitions of a log directory are offline until the next start", "dir", dir, "online", online)
+		return
+	}
+	select {
+	case b.failed <- fmt.Errorf("the broker cannot go on without its log directory: %w", err):
+	default: // said already
+	}
+}
+
+// Failed tells, once, why the broker cannot go on: whoever started it stops it.
+func (b *Broker) Failed() <-chan error { return b.failed }
 
 // compose makes the data plane, the coordinators and the controller, whose
 // start brings all of them to what the metadata log says.
@@ -124,7 +157,7 @@ func (b *Broker) compose(endpoints map[string]handlers.Endpoint) error {
 	if b.groups, err = group.New(b.cfg.groupConfig(storage, imageTopics{b.image}, b.wheel)); err != nil {
 		return err
 	}
-	log, err := b.logs.Create(engine.TopicPartition{Topic: metadataTopic}, controller.MetadataTopicID, controller.LogConfig())
+	log, err := b.logs.CreateFirst(engine.TopicPartition{Topic: metadataTopic}, controller.MetadataTopicID, controller.LogConfig())
 	if err != nil {
 		return err
 	}

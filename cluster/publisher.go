@@ -28,7 +28,8 @@ type publisher struct {
 
 // Publish implements controller.Publisher.
 func (p *publisher) Publish(d *controller.Delta, image *controller.MetadataImage) error {
-	if !p.started {
+	first := !p.started
+	if first {
 		p.started = true
 		if err := p.setStraysAside(image); err != nil {
 			return err
@@ -43,7 +44,7 @@ func (p *publisher) Publish(d *controller.Delta, image *controller.MetadataImage
 	var deleted []group.TopicInfo
 	for _, c := range d.Topics() {
 		if c.After != nil {
-			if err := p.apply(c.Before, c.After); err != nil {
+			if err := p.apply(c.Before, c.After, first); err != nil {
 				return err
 			}
 			continue
@@ -72,13 +73,13 @@ func (p *publisher) setStraysAside(image *controller.MetadataImage) error {
 	})
 }
 
-// apply creates or changes the replicas of a topic.
-func (p *publisher) apply(before, t *controller.Topic) error {
+// apply creates or changes the replicas of a topic; known says that they are older than this start.
+func (p *publisher) apply(before, t *controller.Topic, known bool) error {
 	cfg, ignored := configs.ResolveStored(p.live.Current(), t.Configs)
 	for _, err := range ignored {
 		p.logger.Warn("topic setting has no effect", "topic", t.Name, "err", err)
 	}
-	s := replica.TopicState{Name: t.Name, ID: t.ID, Internal: t.Internal, Config: cfg.Log, Partitions: make([]replica.Leadership, len(t.Partitions))}
+	s := replica.TopicState{Name: t.Name, ID: t.ID, Internal: t.Internal, Config: cfg.Log, Known: known, Partitions: make([]replica.Leadership, len(t.Partitions))}
 	for i, part := range t.Partitions {
 		s.Partitions[i] = replica.Leadership{
 			Leader: part.Leader, LeaderEpoch: part.LeaderEpoch, IsLeader: part.Leader == p.nodeID,

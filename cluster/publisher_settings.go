@@ -27,7 +27,7 @@ func (p *publisher) settings(d *controller.Delta, image *controller.MetadataImag
 		if touched[t.ID] {
 			continue
 		}
-		if err := p.apply(t, t); err != nil {
+		if err := p.apply(t, t, true); err != nil {
 			return err
 		}
 	}

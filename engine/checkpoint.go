@@ -8,7 +8,6 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"kserver/engine/vfs"
 )
@@ -87,8 +86,4 @@ func writeOffsetCheckpoint(fsys vfs.FS, dir, name string, offsets map[TopicParti
 		fmt.Fprintf(&b, "%s %d %d\n", tp.Topic, tp.Partition, offsets[tp])
 	}
 	return vfs.ReplaceFileDurably(fsys, dir, filepath.Join(dir, name), b.Bytes())
-}
-
-func isDiskFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

@@ -178,6 +178,9 @@ func (c *committer) giveUp(err error) {
 	for _, l := range c.dir.logs() {
 		l.fail(err)
 	}
+	if told := c.dir.m.cfg.OnOffline; told != nil {
+		told(c.dir.path, err)
+	}
 }
 
 // stop runs the rounds still asked for and ends the goroutine.

@@ -30,6 +30,10 @@ type Config struct {
 	// Logger gets lifecycle and damage reports; default discards.
 	Logger *slog.Logger
 
+	// OnOffline is told, once for each directory that fails after the manager was opened, when all its logs have
+	// heard of it; nil means nobody is. It is called on a goroutine of the engine and must not block.
+	OnOffline func(dir string, err error)
+
 	// NodeID (node.id) and ClusterID (cluster.id) go into meta.properties; an existing file must agree.
 	// An empty ClusterID takes the one found on disk, if any.
 	NodeID    int32

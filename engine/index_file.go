@@ -156,6 +156,13 @@ func (x *indexFile[E]) flushLocked() error {
 	return nil
 }
 
+// flushed says whether every entry is in the file.
+func (x *indexFile[E]) flushed() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.tail) == 0
+}
+
 // load takes the file as it is on disk. With all set every entry is checked, else only the last one.
 // errBadIndex (or fs.ErrNotExist) tells the caller to rebuild.
 func (x *indexFile[E]) load(all bool) error {

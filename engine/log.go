@@ -65,6 +65,10 @@ type Log struct {
 	commitQueued bool
 
 	topicIDRead atomic.Bool
+	// unborn: a full disk has kept the log from making its directory so far.
+	unborn atomic.Bool
+	// unrecovered: the last stop was unclean and the log has not been checked yet. Guarded by loadMu.
+	unrecovered bool
 }
 
 type durableWaiter struct {
@@ -303,6 +307,14 @@ func (l *Log) fail(err error) {
 	if listener != nil {
 		listener.Failed(err)
 	}
+}
+
+// Err is why the log cannot be used any more: its directory is offline (ErrStorage), it is damaged
+// (ErrCorrupt), or it was deleted or closed (ErrLogClosed). nil while it works.
+func (l *Log) Err() error {
+	l.viewMu.Lock()
+	defer l.viewMu.Unlock()
+	return l.failure
 }
 
 // EndOffsetForEpoch answers OffsetForLeaderEpoch: the largest known epoch not above the asked one, and the

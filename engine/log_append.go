@@ -54,6 +54,9 @@ func (l *Log) AppendAsLeader(b []byte, o AppendOptions) (AppendInfo, error) {
 	if err := l.ensureLoaded(); err != nil {
 		return AppendInfo{}, err
 	}
+	if err := l.makeDir(); err != nil {
+		return AppendInfo{}, err
+	}
 	cfg := l.cfg.Load()
 	appendTime := int64(-1)
 	if o.Origin == OriginClient {
@@ -126,7 +129,7 @@ func (l *Log) appendLocked(b []byte, cfg *LogConfig, o *AppendOptions) (info App
 		return info, -1, err
 	}
 	if o.Origin == OriginClient && l.dir.belowReserve() {
-		return info, -1, fmt.Errorf("%w: %w: less than the reserve is free in %s", ErrStorage, ErrDiskFull, l.dir.path)
+		return info, -1, l.dir.refuse(l.tp, nil)
 	}
 	dup, found, err := l.checkProducers(b, o)
 	if err != nil {
@@ -185,6 +188,9 @@ func (l *Log) checkProducers(b []byte, o *AppendOptions) (dup producerBatch, fou
 // is in the log.
 func (l *Log) AppendAsFollower(b []byte) (AppendInfo, error) {
 	if err := l.ensureLoaded(); err != nil {
+		return AppendInfo{}, err
+	}
+	if err := l.makeDir(); err != nil {
 		return AppendInfo{}, err
 	}
 	b = wholeBatches(b)
@@ -353,8 +359,7 @@ func (l *Log) publishAppend(s *LogSegment, b []byte, position int64, sum batchSu
 func (l *Log) writeFailed(s *LogSegment, good int64, err error) error {
 	if isDiskFull(err) {
 		if s == nil || l.cutBack(s, good) == nil {
-			l.m.logger.Warn("append refused, no space left", "topic", l.tp.Topic, "partition", l.tp.Partition, "err", err)
-			return fmt.Errorf("%w: %w: %s: %w", ErrStorage, ErrDiskFull, l.tp, err)
+			return l.dir.refuse(l.tp, err)
 		}
 	}
 	return l.dir.fail(fmt.Errorf("append to %s: %w", l.tp, err))

@@ -22,9 +22,9 @@ type logDir struct {
 
 	failure atomic.Pointer[error]
 
-	// written counts appended bytes; checkpointAt and spaceCheckAt are what it was when they were last done.
-	written, checkpointAt, spaceCheckAt atomic.Int64
-	full                                atomic.Bool
+	// written counts appended bytes; checkpointAt is what it was at the last checkpoint.
+	written, checkpointAt atomic.Int64
+	space                 diskSpace
 
 	// recovered logs took recoveryTime, when the last stop was unclean. Written before anybody else sees the directory.
 	recovered    int
@@ -87,29 +87,9 @@ func (d *logDir) appended(n int) {
 		d.checkpointAt.Store(written)
 		d.m.janitor.after(0, func() { d.m.logCheckpointError(d.checkpoint(false)) })
 	}
-	if written-d.spaceCheckAt.Load() >= spaceCheckBytes {
+	if written-d.space.checkedAt.Load() >= spaceCheckBytes {
 		d.checkSpace()
 	}
-}
-
-// spaceCheckBytes is how much may be appended between two looks at the free space.
-const spaceCheckBytes = 16 << 20
-
-// checkSpace compares the free space with the reserve. Not being able to tell counts as enough: a write that
-// finds no space says so.
-func (d *logDir) checkSpace() {
-	d.spaceCheckAt.Store(d.written.Load())
-	free, total, err := d.m.cfg.FS.FreeBytes(d.path)
-	d.full.Store(err == nil && free < d.m.cfg.reserve(total))
-}
-
-// belowReserve says whether clients' appends must be refused to leave space for everything else. While it is
-// so, every call looks again.
-func (d *logDir) belowReserve() bool {
-	if d.full.Load() {
-		d.checkSpace()
-	}
-	return d.full.Load()
 }
 
 // readCheckpoints reads the three checkpoint files. A damaged one counts as empty: everything is recovered.

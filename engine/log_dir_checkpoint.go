@@ -112,7 +112,7 @@ func (l *Log) prepareCheckpoint(final bool, work *checkpointWork) (c checkpointe
 	l.viewMu.Lock()
 	c = checkpointedOffsets{l.lastFlushed, l.logStart.Load(), l.highWatermark.Load()}
 	l.viewMu.Unlock()
-	if l.deleted {
+	if l.deleted || l.unborn.Load() {
 		return c, nil
 	}
 	if final && l.changed {
@@ -126,6 +126,9 @@ func (l *Log) prepareCheckpoint(final bool, work *checkpointWork) (c checkpointe
 	}
 	for _, s := range l.segments {
 		if s.indexUnsynced {
+			if err := s.flushPinned(); err != nil {
+				return c, err
+			}
 			work.files = append(work.files, syncTarget{path: s.prefix + offsetCodec.suffix, optional: true},
 				syncTarget{path: s.prefix + timeCodec.suffix, optional: true})
 			s.indexUnsynced = false

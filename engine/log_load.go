@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -20,7 +21,7 @@ func (l *Log) ensureLoaded() error {
 	if l.loaded.Load() {
 		return nil
 	}
-	return l.load(false)
+	return l.load()
 }
 
 // logFiles are the names found in a partition's directory.
@@ -49,9 +50,21 @@ func listLogFiles(fsys vfs.FS, dir string) (files logFiles, err error) {
 	return files, nil
 }
 
-// load reads the log's directory. With unclean set everything behind the recovery point is checked and made
-// durable before it counts; without, the log is taken as its last clean stop left it.
-func (l *Log) load(unclean bool) error {
+// checkPresent makes sure that a log of which something was durable has a segment. A truncation of everything
+// may end in a crash that leaves none, but then it leaves what it has renamed.
+func (files *logFiles) checkPresent(dir string, recoveryPoint int64) error {
+	if len(files.bases) > 0 || recoveryPoint == 0 || slices.ContainsFunc(files.leftovers, func(name string) bool {
+		return strings.HasSuffix(name, segmentSuffix[logFile]+deletedFileSuffix)
+	}) {
+		return nil
+	}
+	return fmt.Errorf("%w: %s has no segment, and offsets below %d were durable", ErrCorrupt, dir, recoveryPoint)
+}
+
+// load reads the log's directory. After an unclean stop everything behind the recovery point is checked before
+// it counts; else the log is taken as its last clean stop left it. A load that lacks room on the disk is tried
+// again with the next use, every other failure is final.
+func (l *Log) load() error {
 	l.loadMu.Lock()
 	defer l.loadMu.Unlock()
 	if l.loaded.Load() || l.loadErr != nil {
@@ -65,12 +78,18 @@ func (l *Log) load(unclean bool) error {
 	if l.closed {
 		return fmt.Errorf("%w: %s", ErrLogClosed, l.tp)
 	}
-	err := l.loadLocked(unclean)
+	for _, s := range l.segments { // of a load that did not find room
+		s.abandon()
+	}
+	l.segments = nil
+	err := l.loadLocked(l.unrecovered)
 	switch {
+	case isDiskFull(err):
+		return l.dir.refuse(l.tp, err)
 	case errIsFinal(err):
 		err = l.dir.fail(fmt.Errorf("load of %s: %w", l.tp, err))
 	case err != nil:
-		err = fmt.Errorf("load of %s: %w", l.tp, err)
+		err = fmt.Errorf("%w: load of %s: %w", ErrStorage, l.tp, err)
 		l.m.logger.Error("log cannot be opened", "topic", l.tp.Topic, "partition", l.tp.Partition, "err", err)
 	}
 	if err != nil {
@@ -78,22 +97,32 @@ func (l *Log) load(unclean bool) error {
 		l.fail(err)
 		return err
 	}
+	l.unrecovered = false
 	l.loaded.Store(true)
 	return nil
 }
 
 func (l *Log) loadLocked(unclean bool) error {
 	fsys := l.m.cfg.FS
-	files, err := listLogFiles(fsys, l.path)
-	if err != nil {
-		return err
-	}
-	for _, name := range files.leftovers {
-		if err := fsys.Remove(filepath.Join(l.path, name)); err != nil && !isNotExist(err) {
+	var files logFiles
+	if !l.unborn.Load() {
+		var err error
+		if files, err = listLogFiles(fsys, l.path); err != nil {
 			return err
 		}
 	}
 	checkpointed := l.dir.checkpointed(l.tp)
+	if err := files.checkPresent(l.path, checkpointed.recoveryPoint); err != nil {
+		return err
+	}
+	for _, name := range files.leftovers {
+		if len(files.bases) == 0 {
+			break // they tell why, see checkPresent
+		}
+		if err := fsys.Remove(filepath.Join(l.path, name)); err != nil && !isNotExist(err) {
+			return err
+		}
+	}
 	segments, err := l.openSegments(files.bases, checkpointed)
 	if err != nil {
 		return err
@@ -166,8 +195,7 @@ func (l *Log) loadActive(unclean bool, recoveryPoint int64) (end int64, err erro
 	if !unclean {
 		end, err = l.openActive(active)
 		if err == nil && end < recoveryPoint {
-			l.m.logger.Error("log ends below its recovery point", "topic", l.tp.Topic, "partition", l.tp.Partition,
-				"logEndOffset", end, "recoveryPoint", recoveryPoint)
+			err = l.endsEarly(end, recoveryPoint)
 		}
 		if err == nil || !errors.Is(err, ErrCorrupt) && !errors.Is(err, errBadIndex) && !isNotExist(err) {
 			return end, err

@@ -19,6 +19,9 @@ func (l *Log) recoverSegments(recoveryPoint int64) (end int64, err error) {
 	end = l.segments[first].base
 	for i := first; i < len(l.segments); i++ {
 		s := l.segments[i]
+		if i > first && end < recoveryPoint {
+			return 0, l.endsEarly(end, recoveryPoint)
+		}
 		if i > first && s.base != end && s.base-l.segments[i-1].base <= maxRelativeOffset {
 			// A hole: the end of the segment before was never written out, so this one was never durable. (Only
 			// a segment that the one before could not have reached begins elsewhere: see maybeRoll.)
@@ -40,8 +43,7 @@ func (l *Log) recoverSegments(recoveryPoint int64) (end int64, err error) {
 		}
 	}
 	if end < recoveryPoint {
-		l.m.logger.Error("log ends below its recovery point: durable records are lost", "topic", l.tp.Topic,
-			"partition", l.tp.Partition, "logEndOffset", end, "recoveryPoint", recoveryPoint)
+		return 0, l.endsEarly(end, recoveryPoint)
 	}
 	active := l.segments[len(l.segments)-1]
 	active.sealed.Store(false)
@@ -51,6 +53,12 @@ func (l *Log) recoverSegments(recoveryPoint int64) (end int64, err error) {
 		}
 	}
 	return end, nil
+}
+
+// endsEarly is the error of a log that has lost records which were durable. It stays closed, because going on
+// would give their offsets out a second time.
+func (l *Log) endsEarly(end, recoveryPoint int64) error {
+	return fmt.Errorf("%w: %s ends at offset %d, and offsets below %d were durable", ErrCorrupt, l.path, end, recoveryPoint)
 }
 
 // dropFrom deletes segments i and later, newest first.

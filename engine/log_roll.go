@@ -110,7 +110,7 @@ func (l *Log) sealActive(s *LogSegment) error {
 	if err := ix.seal(s); err != nil {
 		return err
 	}
-	if err := s.flushIndexes(); err != nil {
+	if err := s.flushIndexes(); err != nil && !isDiskFull(err) { // without room they stay in memory until the checkpoint
 		return err
 	}
 	s.indexUnsynced = true

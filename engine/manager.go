@@ -50,16 +50,21 @@ func OpenLogManager(cfg Config) (*LogManager, error) {
 		return nil, err
 	}
 	for _, d := range m.dirs {
-		if d.offline() == nil {
+		err := d.offline()
+		if err == nil {
 			go d.committer.run()
-		} else {
-			close(d.committer.done)
+			continue
+		}
+		close(d.committer.done)
+		for _, l := range d.logs() { // found before the directory failed
+			l.fail(err)
 		}
 	}
 	go m.janitor.run()
 	m.janitor.every(cfg.CheckpointInterval, func() { m.logCheckpointError(m.Checkpoint()) })
 	m.janitor.every(cfg.RetentionCheckInterval, func() { m.logCheckpointError(m.RunRetention()) })
 	m.janitor.every(cfg.ProducerIDExpirationCheckInterval, m.expireProducers)
+	m.janitor.every(spaceCheckInterval, m.checkSpace)
 	return m, nil
 }
 
@@ -194,6 +199,7 @@ func (d *logDir) openLogs() error {
 			continue
 		}
 		l := d.newLog(tp, path, DefaultLogConfig())
+		l.unrecovered = d.unclean
 		if other, found := d.m.logs[tp]; found {
 			return fmt.Errorf("engine: %s is in both %s and %s", tp, other.dir.path, d.path)
 		}
@@ -225,8 +231,9 @@ func (d *logDir) recover(logs []*Log) error {
 		return d.fail(err)
 	}
 	err := inParallel(len(logs), d.m.cfg.RecoveryThreads, func(i int) error {
-		if err := logs[i].load(true); err != nil && !errors.Is(err, ErrCorrupt) {
-			return err // a corrupt log is unusable alone
+		// A corrupt log is unusable alone, and one that lacks room is tried again when it is used.
+		if err := logs[i].load(); err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrDiskFull) {
+			return err
 		}
 		return nil
 	})
@@ -310,6 +317,10 @@ type DirInfo struct {
 	// RecoveredLogs were recovered at the start, because the stop before was unclean, in RecoveryTime.
 	RecoveredLogs int
 	RecoveryTime  time.Duration
+	// Full says that less than the reserve is free, so that clients' appends are refused; RefusedAppends counts
+	// those that were, for that reason or because a write found no space.
+	Full           bool
+	RefusedAppends uint64
 }
 
 // Dirs describes the log directories, in configured order.
@@ -319,6 +330,7 @@ func (m *LogManager) Dirs() []DirInfo {
 		infos[i] = DirInfo{
 			Path: d.path, ID: d.meta.directoryID, Err: d.offline(), Commits: d.committer.stats(),
 			AppendedBytes: d.written.Load(), RecoveredLogs: d.recovered, RecoveryTime: d.recoveryTime,
+			Full: d.space.full.Load(), RefusedAppends: d.space.refused.Load(),
 		}
 	}
 	return infos
@@ -327,100 +339,15 @@ func (m *LogManager) Dirs() []DirInfo {
 // OpenFiles is how many segment and index files are open.
 func (m *LogManager) OpenFiles() int { return m.pool.openFiles() }
 
-// Create makes the log of a partition, in the directory with the fewest logs, or returns the existing one if
-// it has the same topic id. Nothing is synced: the names become durable with the log's first durable append,
-// and a missing or short partition.metadata is written again here.
-//
-// Errors: ErrTopicIDMismatch, ErrStorage, ErrLogClosed, an invalid name or configuration.
-func (m *LogManager) Create(tp TopicPartition, topicID [16]byte, cfg LogConfig) (*Log, error) {
-	if err := errors.Join(tp.validate(), cfg.Validate()); err != nil {
-		return nil, err
-	}
-	m.createMu.Lock()
-	defer m.createMu.Unlock()
-	if m.closed {
-		return nil, fmt.Errorf("%w: %s", ErrLogClosed, tp)
-	}
-	if l, ok := m.Log(tp); ok {
-		return l, l.adoptID(topicID, cfg)
-	}
-	d := m.emptiestDir()
-	if d == nil {
-		return nil, m.dirs[0].offline()
-	}
-	if err := d.forget(tp); err != nil {
-		return nil, err
-	}
-	path := filepath.Join(d.path, tp.String())
-	err := m.cfg.FS.MkdirAll(path)
-	if err == nil {
-		err = writeTopicID(m.cfg.FS, path, topicID)
-	}
-	if isDiskFull(err) {
-		return nil, fmt.Errorf("%w: %w: create %s: %w", ErrStorage, ErrDiskFull, tp, err)
-	}
-	if err != nil {
-		return nil, d.fail(fmt.Errorf("create %s: %w", tp, err))
-	}
-	l := d.newLog(tp, path, cfg)
-	l.topicID.Store(&topicID)
-	l.topicIDRead.Store(true)
-	l.freshDir = true
-	m.mu.Lock()
-	m.logs[tp] = l
-	m.mu.Unlock()
-	return l, nil
-}
-
-// adoptID checks that an existing log belongs to the topic, completing partition.metadata if need be.
-func (l *Log) adoptID(topicID [16]byte, cfg LogConfig) error {
-	if err := l.dir.offline(); err != nil {
-		return err
-	}
-	id, ok := l.TopicID()
-	if ok && id != topicID {
-		return fmt.Errorf("%w: %s is of topic %s, not %s", ErrTopicIDMismatch, l.tp, uuidText(id), uuidText(topicID))
-	}
-	if !ok {
-		l.appendMu.Lock()
-		defer l.appendMu.Unlock()
-		if err := writeTopicID(l.m.cfg.FS, l.path, topicID); err != nil {
-			return l.writeFailed(nil, 0, err)
-		}
-		l.topicID.Store(&topicID)
-		l.viewMu.Lock()
-		l.freshDir = true
-		l.viewMu.Unlock()
-	}
-	l.SetConfig(cfg)
-	return nil
-}
-
-func (m *LogManager) emptiestDir() *logDir {
-	if d := m.dirs[0]; len(m.dirs) == 1 && d.offline() == nil {
-		return d
-	}
-	var best *logDir
-	fewest := 0
-	for _, d := range m.dirs {
-		if d.offline() != nil {
-			continue
-		}
-		if n := len(d.logs()); best == nil || n < fewest {
-			best, fewest = d, n
-		}
-	}
-	return best
-}
-
 // Delete removes a partition's log: its directory is renamed to <topic>-<partition>.<id>-delete at once and
 // removed after file.delete.delay.ms. Ranges stay readable until released; everything else gets ErrLogClosed.
-// The rename is not synced: whoever decides about partitions deletes a directory that comes back again.
+// The rename is not synced: whoever decides about partitions deletes a directory that comes back again. A log
+// in an offline directory is only forgotten; that directory, too, may come back.
 //
 // Errors: ErrLogClosed if there is no such log, ErrStorage.
 func (m *LogManager) Delete(tp TopicPartition) error {
 	l, err := m.retire(tp, deleteDirSuffix)
-	if err == nil {
+	if err == nil && l.dir.offline() == nil {
 		m.removeLater(l.path, l.cfg.Load().FileDeleteDelayMs)
 	}
 	return err
@@ -446,9 +373,6 @@ func (m *LogManager) retire(tp TopicPartition, suffix string) (*Log, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %s does not exist", ErrLogClosed, tp)
 	}
-	if err := l.dir.offline(); err != nil {
-		return nil, err
-	}
 	l.appendMu.Lock()
 	l.closed, l.deleted = true, true
 	l.appendMu.Unlock()
@@ -458,6 +382,9 @@ func (m *LogManager) retire(tp TopicPartition, suffix string) (*Log, error) {
 	delete(m.logs, tp)
 	m.mu.Unlock()
 
+	if l.unborn.Swap(false) || l.dir.offline() != nil {
+		return l, nil // there is no directory, or nobody can reach it
+	}
 	gone := filepath.Join(l.dir.path, retiredDirName(tp, newUUID(), suffix))
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
@@ -509,6 +436,14 @@ func (m *LogManager) RunRetention() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (m *LogManager) checkSpace() {
+	for _, d := range m.dirs {
+		if d.offline() == nil {
+			d.checkSpace()
+		}
+	}
 }
 
 func (m *LogManager) expireProducers() {

@@ -322,7 +322,10 @@ func (s *LogSegment) rebuildIndexesLocked(f vfs.File) error {
 	if err := ix.seal(s); err != nil {
 		return err
 	}
-	return errors.Join(s.offsets.flush(), s.times.flush())
+	if err := s.flushIndexes(); err != nil && !isDiskFull(err) { // they serve from memory as well
+		return err
+	}
+	return nil
 }
 
 // defaultIndexInterval is index.interval.bytes where the topic's value is not at hand.
@@ -391,6 +394,21 @@ func (s *LogSegment) largestTimestamp() (int64, error) {
 // pinned.
 func (s *LogSegment) flushIndexes() error {
 	return errors.Join(s.offsets.flush(), s.times.flush())
+}
+
+// flushPinned is flushIndexes of a segment that is not pinned; one that is gone needs no indexes.
+func (s *LogSegment) flushPinned() error {
+	if s.offsets.flushed() && s.times.flushed() {
+		return nil
+	}
+	if _, err := s.acquire(); err != nil {
+		if errors.Is(err, errSegmentGone) {
+			return nil
+		}
+		return err
+	}
+	defer s.release()
+	return s.flushIndexes()
 }
 
 // syncLog makes what was written to the log file durable; a segment without a file has nothing to sync.

@@ -112,6 +112,13 @@ func (p *parser) buildStorage(s *Storage) {
 		ProducerIDExpiration:    p.duration("producer.id.expiration.ms"),
 		ProducerIDCheckInterval: p.duration("producer.id.expiration.check.interval.ms"),
 	}
+	switch reserve := p.long("log.dir.reserve.bytes"); reserve {
+	case 0:
+		s.ReserveBytes = -1
+	case -1: // the engine's default
+	default:
+		s.ReserveBytes = reserve
+	}
 	if s.Dirs == nil {
 		s.Dirs = p.list("log.dir")
 	}

@@ -14,6 +14,8 @@ var ourKeys = []*Def{
 		"Output of one connection, in bytes, at which reading from it pauses until the client has taken some."),
 	own(Long, "connection.output.stall.timeout.ms", "300000", atLeast(1),
 		"Time after which a connection that takes none of its output is closed, in milliseconds."),
+	own(Long, "log.dir.reserve.bytes", "-1", atLeast(-1),
+		"Space kept free on the file system of each data directory, in bytes: below it records of clients are refused with KAFKA_STORAGE_ERROR, which clients retry, while reads, commits, deletions and retention go on. -1 is the larger of 256 MiB and 2 % of the file system, at most 10 %; 0 keeps nothing."),
 	own(Long, "connection.input.stall.timeout.ms", "10000", atLeast(1),
 		"Time an unfinished request may stand still while the memory of queued.max.request.bytes is spent, in milliseconds; then its connection is closed."),
 	own(Int, "log.max.open.files", "4096", between(16, 1<<20),

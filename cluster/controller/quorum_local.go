@@ -147,6 +147,9 @@ func (q *localQuorum) commit(batches [][]Record) (int64, error) {
 		count += int64(len(records))
 	}
 	base, err := q.log.Append(q.buf, localEpoch)
+	if errors.Is(err, engine.ErrDiskFull) {
+		return 0, err // nothing is written; the next one may find room
+	}
 	if err == nil {
 		err = q.log.WaitDurable(context.Background(), base+count)
 	}

@@ -182,14 +182,14 @@ func (m *metadataTopics) add(t *controller.Topic) {
 	out.TopicID, out.IsInternal = t.ID, t.Internal
 	out.Partitions = make([]kmsg.MetadataResponseTopicPartition, len(t.Partitions))
 	for i, p := range t.Partitions {
-		out.Partitions[i] = m.partition(int32(i), p)
+		out.Partitions[i] = m.partition(t.Name, int32(i), p)
 	}
 	m.out = append(m.out, out)
 }
 
-func (m *metadataTopics) partition(index int32, p *controller.Partition) kmsg.MetadataResponseTopicPartition {
+func (m *metadataTopics) partition(topic string, index int32, p *controller.Partition) kmsg.MetadataResponseTopicPartition {
 	out := kmsg.NewMetadataResponseTopicPartition()
-	v := view(m.image, p, m.listener)
+	v := m.b.view(m.image, topic, index, p, m.listener)
 	if v.err == protocol.ListenerNotFound && m.version < 6 {
 		v.err = protocol.LeaderNotAvailable
 	}

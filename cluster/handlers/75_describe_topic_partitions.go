@@ -31,7 +31,7 @@ func handle75DescribeTopicPartitions(b *Broker, r *Request) {
 	}
 	image := b.Controller.Image()
 	limit := max(min(b.Configs.Network.MaxDescribed, int(req.ResponsePartitionLimit)), 1)
-	page := describePage{image: image, listener: r.Client.Listener, cursor: req.Cursor, room: limit, resp: resp}
+	page := describePage{b: b, image: image, listener: r.Client.Listener, cursor: req.Cursor, room: limit, resp: resp}
 	if len(req.Topics) == 0 {
 		page.all()
 	} else {
@@ -60,6 +60,7 @@ func describedTopic(name *string, code protocol.ErrorCode) kmsg.DescribeTopicPar
 
 // describePage collects one answer.
 type describePage struct {
+	b        *Broker
 	image    *controller.MetadataImage
 	listener string
 	cursor   *kmsg.DescribeTopicPartitionsRequestCursor
@@ -123,7 +124,7 @@ func (p *describePage) add(name string, t *controller.Topic) bool {
 	out := describedTopic(&t.Name, protocol.None)
 	out.TopicID, out.IsInternal, out.AuthorizedOperations = t.ID, t.Internal, topicOperations
 	for i := first; i < last; i++ {
-		out.Partitions = append(out.Partitions, p.partition(int32(i), t.Partitions[i]))
+		out.Partitions = append(out.Partitions, p.partition(t.Name, int32(i), t.Partitions[i]))
 	}
 	p.resp.Topics = append(p.resp.Topics, out)
 	p.room -= last - first
@@ -141,9 +142,9 @@ func (p *describePage) end(topic string, partition int32) {
 	p.resp.NextCursor = &c
 }
 
-func (p *describePage) partition(index int32, from *controller.Partition) kmsg.DescribeTopicPartitionsResponseTopicPartition {
+func (p *describePage) partition(topic string, index int32, from *controller.Partition) kmsg.DescribeTopicPartitionsResponseTopicPartition {
 	out := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
-	v := view(p.image, from, p.listener)
+	v := p.b.view(p.image, topic, index, from, p.listener)
 	out.Partition, out.LeaderID, out.LeaderEpoch = index, v.leader, from.LeaderEpoch
 	out.Replicas, out.ISR, out.OfflineReplicas = from.Replicas, from.ISR, v.offline
 	out.EligibleLeaderReplicas = append([]int32{}, from.ELR...)

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,6 +95,22 @@ func view(image *controller.MetadataImage, p *controller.Partition, listener str
 		if !reachable(image, id, listener) {
 			v.offline = append(v.offline, id)
 		}
+	}
+	return v
+}
+
+// view is view, of a partition whose replica here may be offline: then it has no leader, as Kafka's controller
+// decides when a broker reports the failure of a log directory (KIP-858).
+func (b *Broker) view(image *controller.MetadataImage, topic string, index int32, p *controller.Partition, listener string) partitionView {
+	v := view(image, p, listener)
+	if b.Replicas == nil || !b.Replicas.Offline(topic, index) { // nil in a node that hosts none
+		return v
+	}
+	if v.leader == b.NodeID {
+		v.leader, v.err = controller.NoLeader, protocol.LeaderNotAvailable
+	}
+	if !slices.Contains(v.offline, b.NodeID) {
+		v.offline = append(v.offline, b.NodeID)
 	}
 	return v
 }

@@ -52,7 +52,7 @@ var engineCodes = []struct {
 	{engine.ErrInvalidProducerEpoch, protocol.InvalidProducerEpoch},
 	{engine.ErrInvalidTxnState, protocol.InvalidTxnState},
 	{engine.ErrTransactionCoordinatorFenced, protocol.TransactionCoordinatorFenced},
-	{engine.ErrCorrupt, protocol.CorruptMessage},
 	{engine.ErrLogClosed, protocol.NotLeaderOrFollower},
-	{engine.ErrStorage, protocol.KafkaStorageError},
+	{engine.ErrStorage, protocol.KafkaStorageError}, // also of a whole log that is damaged
+	{engine.ErrCorrupt, protocol.CorruptMessage},    // at an offset
 }

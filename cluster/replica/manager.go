@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -100,6 +101,9 @@ type TopicState struct {
 	Internal   bool
 	Config     engine.LogConfig
 	Partitions []Leadership // by index
+	// Known says that the partitions are older than this start: one whose log is not found while a log directory
+	// is offline is offline with it, and not begun anew.
+	Known bool
 }
 
 // Apply creates, or brings up to date, the replicas of a topic. When it
@@ -123,7 +127,11 @@ func (m *Manager) Apply(s TopicState) error {
 			continue
 		}
 		tp := engine.TopicPartition{Topic: s.Name, Partition: int32(i)}
-		log, err := m.cfg.Logs.Create(tp, s.ID, s.Config)
+		create := m.cfg.Logs.Create
+		if s.Known {
+			create = m.cfg.Logs.Reopen
+		}
+		log, err := create(tp, s.ID, s.Config)
 		if err != nil {
 			return fmt.Errorf("replica: create %s: %w", tp, err)
 		}
@@ -140,6 +148,9 @@ func (m *Manager) Apply(s TopicState) error {
 // kept under another name, for a human to judge. It comes before the first Apply.
 func (m *Manager) SetStraysAside(hosted func(tp engine.TopicPartition, id [16]byte, known bool) bool) error {
 	for _, log := range m.cfg.Logs.Logs() {
+		if log.Err() != nil {
+			continue // nothing of it can be read or renamed
+		}
 		tp := log.TopicPartition()
 		id, known := log.TopicID()
 		if hosted(tp, id, known) {
@@ -167,14 +178,22 @@ func (m *Manager) Remove(id [16]byte) error {
 	if t == nil {
 		return nil
 	}
+	var errs []error
 	for _, p := range t.Partitions {
 		if p == nil {
 			continue
 		}
 		p.remove()
 		if err := m.cfg.Logs.Delete(p.TopicPartition); err != nil {
-			return fmt.Errorf("replica: delete %s: %w", p.TopicPartition, err)
+			errs = append(errs, fmt.Errorf("replica: delete %s: %w", p.TopicPartition, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// Offline reports whether the replica of a partition is here and cannot be used: its log directory is offline,
+// or its log damaged.
+func (m *Manager) Offline(topic string, index int32) bool {
+	p, err := m.Partition(topic, index)
+	return err == nil && p.log.Err() != nil
 }

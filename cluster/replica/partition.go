@@ -101,6 +101,8 @@ func (p *Partition) checkLeader(epoch int32) *protocol.Error {
 		return errUnknownPartition
 	case !l.IsLeader:
 		return errNotLeader
+	case p.log.Err() != nil:
+		return KafkaError(p.log.Err())
 	case epoch < 0 || epoch == l.LeaderEpoch:
 		return nil
 	case epoch < l.LeaderEpoch:

@@ -4,11 +4,37 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
+
+// prepareDirs makes the data directories and warns of what is wrong with them. One that cannot be used is an
+// error only if it is the first, which holds the metadata: without another the broker starts, as Kafka does. A
+// full disk is none, because the broker is how it gets empty again.
+func prepareDirs(dirs []string, logger *slog.Logger) error {
+	for i, dir := range dirs {
+		err := prepareDir(dir)
+		warning := ""
+		if err == nil {
+			warning, err = fileSystemWarning(dir)
+		}
+		switch {
+		case err == nil && warning == "":
+		case err == nil:
+			logger.Warn(warning)
+		case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+			logger.Warn("a data directory is full", "dir", dir, "err", err)
+		case i > 0:
+			logger.Error("a data directory cannot be used, its partitions are offline", "dir", dir, "err", err)
+		default:
+			return err
+		}
+	}
+	return nil
+}
 
 // prepareDir makes a data directory and checks that files can be written there. The error says what to do.
 func prepareDir(dir string) error {

@@ -23,6 +23,7 @@ type fakeNode struct {
 	startErr error
 	started  func()
 	stop     func(ctx context.Context) error
+	failed   chan error
 }
 
 func (n *fakeNode) Start() error {
@@ -32,6 +33,7 @@ func (n *fakeNode) Start() error {
 	return n.startErr
 }
 func (n *fakeNode) Listening() []string       { return []string{"PLAINTEXT://127.0.0.1:1234"} }
+func (n *fakeNode) Failed() <-chan error      { return n.failed }
 func (n *fakeNode) Backend() (string, string) { return "epoll", "io_uring is not allowed here" }
 func (n *fakeNode) Stop(ctx context.Context) error {
 	if n.stop == nil {
@@ -243,5 +245,30 @@ func TestOpenFilesWarning(t *testing.T) {
 	}
 	if got := openFilesWarning(leastOpenFiles); got != "" {
 		t.Error(got)
+	}
+}
+
+func TestServeEndsWithTheBroker(t *testing.T) {
+	failed := make(chan error, 1)
+	failed <- errors.New("the disk of the metadata is gone")
+	stopped := false
+	withNode(t, &fakeNode{failed: failed, stop: func(context.Context) error { stopped = true; return nil }}, nil)
+	if code, _, stderr := execute(t, nil); code != exitFailed || !strings.Contains(stderr, "the disk of the metadata is gone") || !stopped {
+		t.Fatalf("exit code %d, stopped %v, %q", code, stopped, stderr)
+	}
+}
+
+// A directory that cannot be used ends the start only if it is the first.
+func TestPrepareDirs(t *testing.T) {
+	good, bad := t.TempDir(), filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(bad, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	logger := slog.New(slog.DiscardHandler)
+	if err := prepareDirs([]string{good, bad}, logger); err != nil {
+		t.Fatal(err)
+	}
+	if err := prepareDirs([]string{bad, good}, logger); err == nil {
+		t.Fatal("started without the directory of the metadata")
 	}
 }

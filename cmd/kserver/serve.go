@@ -23,6 +23,8 @@ type node interface {
 	Listening() []string
 	// Backend returns how sockets are driven and why.
 	Backend() (name, reason string)
+	// Failed tells, once, why the broker cannot go on.
+	Failed() <-chan error
 	// Stop answers what is in flight until ctx ends, then closes everything and leaves clean directories.
 	Stop(ctx context.Context) error
 }
@@ -48,17 +50,8 @@ func serve(b *configs.Broker, skipped []string, logger *slog.Logger, stdout io.W
 	for _, name := range skipped {
 		logger.Warn("an environment variable looks like a setting and names no key", "variable", name)
 	}
-	for _, dir := range b.Storage.Dirs {
-		if err := prepareDir(dir); err != nil {
-			return err
-		}
-		warning, err := fileSystemWarning(dir)
-		if err != nil {
-			return err
-		}
-		if warning != "" {
-			logger.Warn(warning)
-		}
+	if err := prepareDirs(b.Storage.Dirs, logger); err != nil {
+		return err
 	}
 	n, err := compose(b, logger)
 	if err != nil {
@@ -70,7 +63,13 @@ func serve(b *configs.Broker, skipped []string, logger *slog.Logger, stdout io.W
 	if err := announce(stdout, b, n); err != nil {
 		return errors.Join(err, stop(n, b, logger, signals))
 	}
-	first := <-signals
+	var first os.Signal
+	select {
+	case first = <-signals:
+	case err := <-n.Failed():
+		// Whoever waits for this broker finds another one sooner if it goes at once.
+		return errors.Join(err, n.Stop(expired()))
+	}
 	logger.Info("stopping", "signal", first.String(), "timeout", b.ShutdownTimeout)
 	return stop(n, b, logger, signals)
 }
