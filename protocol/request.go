@@ -164,8 +164,8 @@ func Decode(req kmsg.Request, body []byte) error {
 
 // DecodeAliased is Decode without copies, for the hot path: strings and byte
 // slices in req, record batches among them, alias body and are valid as long as
-// it is. Slices req already has are used again where kmsg allows it: a request
-// kept per connection or loop saves the allocation of the topics.
+// it is. req has to be new: kmsg leaves optional fields that the body does not
+// hold as they were, which could be another client's.
 func DecodeAliased(req kmsg.Request, body []byte) error {
 	if _, err := checkBody(req, body); err != nil {
 		return err

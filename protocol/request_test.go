@@ -206,24 +206,6 @@ func TestDecodeAliased(t *testing.T) {
 	}
 }
 
-func FuzzParseRequestHeader(f *testing.F) {
-	for _, c := range capturedFrames(f) {
-		f.Add(c.frame)
-	}
-	f.Fuzz(func(t *testing.T, frame []byte) {
-		h, body, err := ParseRequestHeader(frame)
-		if err != nil {
-			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrUnknownAPI) {
-				t.Errorf("error %v", err)
-			}
-			return
-		}
-		if len(body) > len(frame)-10 || NewRequest(h.Key, h.Version) == nil {
-			t.Errorf("header %+v, %d bytes of body in %d", h, len(body), len(frame))
-		}
-	})
-}
-
 func BenchmarkDecodeProduce(b *testing.B) {
 	for _, c := range capturedFrames(b) {
 		if c.name != "librdkafka-Produce-v10" {

@@ -200,28 +200,3 @@ func TestHostileCounts(t *testing.T) {
 		t.Errorf("Produce v2: %v", err)
 	}
 }
-
-func FuzzDecode(f *testing.F) {
-	for _, c := range capturedFrames(f) {
-		h, body, err := ParseRequestHeader(c.frame)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(h.Key, h.Version, body)
-	}
-	f.Fuzz(func(t *testing.T, key, version int16, body []byte) {
-		req := NewRequest(key, version)
-		if req == nil || Decode(req, body) != nil {
-			return
-		}
-		// What was understood must survive another round.
-		encoded := req.AppendTo(nil)
-		again := NewRequest(key, version)
-		if err := Decode(again, encoded); err != nil {
-			t.Fatalf("encoded again: %v", err)
-		}
-		if !bytes.Equal(again.AppendTo(nil), encoded) {
-			t.Error("the second round differs")
-		}
-	})
-}

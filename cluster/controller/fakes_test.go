@@ -87,7 +87,7 @@ func (l *memLog) copyOf() *memLog {
 }
 
 // kafkaLog is a log written by Kafka; see testdata/README.md.
-func kafkaLog(t *testing.T) *memLog {
+func kafkaLog(t testing.TB) *memLog {
 	t.Helper()
 	data, err := os.ReadFile("testdata/kafka-4.3.1.log")
 	if err != nil {

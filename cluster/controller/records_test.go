@@ -330,25 +330,3 @@ func TestRecordsUnknown(t *testing.T) {
 		t.Errorf("unknown tag: %v, %v", r, err)
 	}
 }
-
-func FuzzDecodeRecord(f *testing.F) {
-	for _, r := range allRecords() {
-		f.Add(appendRecord(nil, r))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := decodeRecord(b)
-		if err != nil {
-			if !errors.Is(err, ErrRecord) && !errors.Is(err, ErrRecordType) {
-				t.Fatal(err)
-			}
-			return
-		}
-		if _, ok := r.(*SkippedRecord); ok {
-			return
-		}
-		again, err := decodeRecord(appendRecord(nil, r))
-		if err != nil || !reflect.DeepEqual(again, r) {
-			t.Fatalf("%v\n%+v\n%+v", err, r, again)
-		}
-	})
-}
