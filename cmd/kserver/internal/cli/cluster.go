@@ -88,7 +88,7 @@ func (s *session) overview(ctx context.Context) error {
 		for i, b := range o.Brokers {
 			rows[i] = []string{fmt.Sprint(b.ID), b.Host, fmt.Sprint(b.Port), b.Rack, fmt.Sprint(b.Leads), fmt.Sprint(b.Replicas)}
 		}
-		return table(w, "BROKER HOST PORT RACK LEADS REPLICAS", rows)
+		return Table(w, "BROKER HOST PORT RACK LEADS REPLICAS", rows)
 	})
 }
 
@@ -132,7 +132,7 @@ func newFeaturesCommand(c *connection) *cobra.Command {
 				}
 				rows[i] = []string{f.Name, fmt.Sprint(f.Min), fmt.Sprint(f.Max), finalized}
 			}
-			return table(w, "FEATURE MIN MAX FINALIZED", rows)
+			return Table(w, "FEATURE MIN MAX FINALIZED", rows)
 		})
 	})
 	return cmd
@@ -183,7 +183,7 @@ func newAPIsCommand(c *connection) *cobra.Command {
 			for i, k := range list {
 				rows[i] = []string{fmt.Sprint(k.Key), k.Name, fmt.Sprint(k.Min), fmt.Sprint(k.Max)}
 			}
-			return table(w, "KEY API MIN MAX", rows)
+			return Table(w, "KEY API MIN MAX", rows)
 		})
 	})
 	return cmd
@@ -235,7 +235,7 @@ func newLogDirsCommand(c *connection) *cobra.Command {
 			for i, d := range list {
 				rows[i] = []string{fmt.Sprint(d.Broker), d.Dir, fmt.Sprint(d.Partitions), byteSize(d.Size), byteSize(d.VolumeSize), byteSize(d.VolumeFree), cmp.Or(d.Error, "ok")}
 			}
-			return table(w, "BROKER DIRECTORY PARTITIONS SIZE VOLUME FREE HEALTH", rows)
+			return Table(w, "BROKER DIRECTORY PARTITIONS SIZE VOLUME FREE HEALTH", rows)
 		})
 	})
 	return cmd

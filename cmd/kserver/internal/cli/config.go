@@ -98,7 +98,7 @@ where it comes from, with keys those. With a single key it prints the bare value
 			for i, e := range entries {
 				rows[i] = []string{e.Name, shownValue(e.Value), e.Source}
 			}
-			return table(w, "KEY VALUE FROM", rows)
+			return Table(w, "KEY VALUE FROM", rows)
 		})
 	})
 	return cmd

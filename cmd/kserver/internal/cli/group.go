@@ -54,7 +54,7 @@ func newGroupListCommand(c *connection) *cobra.Command {
 			for i, g := range list {
 				rows[i] = []string{g.Name, g.Type, g.State, g.ProtocolType}
 			}
-			return table(w, "GROUP TYPE STATE PROTOCOL", rows)
+			return Table(w, "GROUP TYPE STATE PROTOCOL", rows)
 		})
 	})
 	return cmd
@@ -317,7 +317,7 @@ func (g groupDescription) print(w io.Writer) error {
 		for i, o := range g.Offsets {
 			rows[i] = []string{o.Topic, fmt.Sprint(o.Partition), number(o.Committed), number(o.End), number(o.Lag), o.client, o.host}
 		}
-		if err := table(w, "TOPIC PARTITION COMMITTED END LAG CLIENT HOST", rows); err != nil {
+		if err := Table(w, "TOPIC PARTITION COMMITTED END LAG CLIENT HOST", rows); err != nil {
 			return err
 		}
 	}
@@ -329,7 +329,7 @@ func (g groupDescription) print(w io.Writer) error {
 	for i, m := range g.Members {
 		rows[i] = []string{m.ID, m.Instance, m.Client, m.Host, fmt.Sprint(len(m.Partitions)), strings.Join(m.Topics, ",")}
 	}
-	return table(w, "MEMBER INSTANCE CLIENT HOST PARTITIONS SUBSCRIBED", rows)
+	return Table(w, "MEMBER INSTANCE CLIENT HOST PARTITIONS SUBSCRIBED", rows)
 }
 
 func newGroupDeleteCommand(c *connection) *cobra.Command {

@@ -311,7 +311,7 @@ func (s *session) showReset(rows []resetRow, executed bool) error {
 				cells[i] = append(cells[i], "(as near as the partition reaches)")
 			}
 		}
-		return table(w, "TOPIC PARTITION COMMITTED NEW", cells)
+		return Table(w, "TOPIC PARTITION COMMITTED NEW", cells)
 	})
 	if err == nil && !executed {
 		s.note("this is the plan, nothing is changed; --execute does it")

@@ -41,8 +41,8 @@ func (s *session) note(format string, args ...any) {
 	fmt.Fprintf(s.cmd.ErrOrStderr(), "kserver: "+format+"\n", args...)
 }
 
-// table prints rows below headings, in columns of equal width.
-func table(w io.Writer, headings string, rows [][]string) error {
+// Table prints rows below headings, in columns of equal width.
+func Table(w io.Writer, headings string, rows [][]string) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if _, err := fmt.Fprintln(tw, strings.Join(strings.Fields(headings), "\t")); err != nil {
 		return err

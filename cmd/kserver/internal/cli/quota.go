@@ -133,7 +133,7 @@ func newQuotaListCommand(c *connection) *cobra.Command {
 		}
 		slices.SortFunc(list, func(a, b quotaLine) int { return strings.Compare(a.Entity.String(), b.Entity.String()) })
 		slices.SortFunc(rows, slices.Compare)
-		return s.show(list, func(w io.Writer) error { return table(w, "ENTITY QUOTA VALUE", rows) })
+		return s.show(list, func(w io.Writer) error { return Table(w, "ENTITY QUOTA VALUE", rows) })
 	})
 	return cmd
 }

@@ -67,7 +67,7 @@ func newTopicListCommand(c *connection) *cobra.Command {
 			for i, t := range list {
 				rows[i] = []string{t.Name, fmt.Sprint(t.Partitions), fmt.Sprint(t.Replicas), t.health()}
 			}
-			return table(w, "TOPIC PARTITIONS REPLICAS HEALTH", rows)
+			return Table(w, "TOPIC PARTITIONS REPLICAS HEALTH", rows)
 		})
 	})
 	return cmd
@@ -250,5 +250,5 @@ func (d topicDescription) print(w io.Writer) error {
 		}
 		rows = append(rows, []string{fmt.Sprint(p.Partition), leader, fmt.Sprint(p.LeaderEpoch), ids(p.Replicas), ids(p.ISR), ids(p.Offline), number(p.StartOffset), number(p.EndOffset), records})
 	}
-	return table(w, "PARTITION LEADER EPOCH REPLICAS ISR OFFLINE START END OFFSETS", rows)
+	return Table(w, "PARTITION LEADER EPOCH REPLICAS ISR OFFLINE START END OFFSETS", rows)
 }
