@@ -44,6 +44,8 @@ type Broker struct {
 	server     *netio.Server
 	listening  []string
 	failed     chan error
+
+	connections *quota.Connections
 }
 
 // New opens the log directories, binds the listeners and replays the metadata
@@ -62,7 +64,9 @@ func New(cfg Config) (_ *Broker, err error) {
 		b.warm = pagecache.NewWarmer(pagecache.Config{})
 	}
 	b.front = &front{workers: b.workers, logger: cfg.Logger, conns: map[*netio.Conn]*conn{}}
-	if b.server, err = netio.New(cfg.netConfig(), b.front); err != nil {
+	b.connections = quota.NewConnections()
+	b.connections.SetLimits(connectionLimits(&cfg.Broker.Network))
+	if b.server, err = netio.New(cfg.netConfig(door{b.connections}), b.front); err != nil {
 		return nil, err
 	}
 	endpoints, err := b.listen()
@@ -164,7 +168,7 @@ func (b *Broker) compose(endpoints map[string]handlers.Endpoint) error {
 	cfg := b.cfg.controllerConfig()
 	cfg.Log = metadataLog{log}
 	cfg.ClusterID = b.logs.ClusterID()
-	cfg.Publisher = &publisher{nodeID: b.cfg.Broker.NodeID, live: b.live, replicas: b.replicas, groups: b.groups, quotas: b.quotas, logger: b.logger}
+	cfg.Publisher = &publisher{nodeID: b.cfg.Broker.NodeID, live: b.live, replicas: b.replicas, groups: b.groups, quotas: b.quotas, connections: b.connections, configure: b.configure, logger: b.logger}
 	cfg.Settings = settingRules{b.live}
 	for _, a := range b.cfg.Broker.Network.Advertised {
 		e := endpoints[a.Name]

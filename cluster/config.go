@@ -52,11 +52,10 @@ func (c *Config) space(dir string) (free, total int64, err error) {
 }
 
 // netConfig is the event loops' part of the configuration.
-func (c *Config) netConfig() netio.Config {
+func (c *Config) netConfig(admission netio.Admission) netio.Config {
 	n := &c.Broker.Network
 	cfg := netio.Config{
-		Backend: netio.Backend(n.Backend), Loops: n.EventLoops, MaxFrameBytes: n.MaxRequestBytes,
-		MaxConnections: n.MaxConnections, MaxConnectionsPerIP: n.MaxConnectionsIP,
+		Backend: netio.Backend(n.Backend), Loops: n.EventLoops, MaxFrameBytes: n.MaxRequestBytes, Admission: admission,
 		IdleTimeout: n.IdleTimeout, OutputStallTimeout: n.OutputStallTimeout, InputStallTimeout: n.InputStallTimeout,
 		InputBudgetBytes: n.RequestMemoryBytes, MaxPendingRequests: n.MaxPending, MaxQueuedOutputBytes: n.MaxQueuedOutput,
 		SendBufferBytes: n.SendBufferBytes, ReceiveBufferBytes: n.ReceiveBufferBytes, ListenBacklog: n.ListenBacklog,

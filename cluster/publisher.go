@@ -17,13 +17,16 @@ import (
 // and gone from the partitions before it is gone from the list. It implements
 // controller.Publisher.
 type publisher struct {
-	nodeID   int32
-	live     *configs.Live
-	replicas *replica.Manager
-	groups   *group.Coordinator
-	quotas   *quota.Manager
-	logger   *slog.Logger
-	started  bool // the first Publish, with everything, has begun
+	nodeID      int32
+	live        *configs.Live
+	replicas    *replica.Manager
+	groups      *group.Coordinator
+	quotas      *quota.Manager
+	connections *quota.Connections
+	// configure puts broker settings in force, besides those of topics and groups.
+	configure func(*configs.Broker)
+	logger    *slog.Logger
+	started   bool // the first Publish, with everything, has begun
 }
 
 // Publish implements controller.Publisher.
@@ -39,7 +42,9 @@ func (p *publisher) Publish(d *controller.Delta, image *controller.MetadataImage
 		return err
 	}
 	if d.QuotasChanged() {
-		p.quotas.Update(p.enforced(image))
+		clients, addresses := p.enforced(image)
+		p.quotas.Update(clients)
+		p.connections.SetAddressRates(addresses)
 	}
 	var deleted []group.TopicInfo
 	for _, c := range d.Topics() {

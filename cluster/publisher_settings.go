@@ -17,6 +17,7 @@ func (p *publisher) settings(d *controller.Delta, image *controller.MetadataImag
 	for _, err := range p.live.Update(image.Configs(shared), image.Configs(own)) {
 		p.logger.Warn("broker setting has no effect", "err", err)
 	}
+	p.configure(p.live.Current())
 	touched := make(map[controller.UUID]bool)
 	for _, c := range d.Topics() { // those come later
 		if c.After != nil {

@@ -27,6 +27,8 @@ type LogManager struct {
 	mu       sync.RWMutex
 	logs     map[TopicPartition]*Log
 	closed   bool // guarded by createMu
+
+	producerExpiry atomic.Int64 // a time.Duration
 }
 
 // OpenLogManager locks the directories, reads their checkpoints and finds the logs in them. After a clean stop
@@ -44,6 +46,7 @@ func OpenLogManager(cfg Config) (*LogManager, error) {
 		pool:    &handlePool{fs: cfg.FS, limit: cfg.MaxOpenFiles},
 		janitor: newJanitor(cfg.Clock),
 	}
+	m.SetProducerIDExpiration(cfg.ProducerIDExpiration)
 	if err := m.openDirs(); err != nil {
 		m.closeFiles()
 		m.unlock()
@@ -446,8 +449,12 @@ func (m *LogManager) checkSpace() {
 	}
 }
 
+// SetProducerIDExpiration changes how long an idle producer's sequence state is
+// kept, from the next check on.
+func (m *LogManager) SetProducerIDExpiration(d time.Duration) { m.producerExpiry.Store(int64(d)) }
+
 func (m *LogManager) expireProducers() {
-	before := m.cfg.Clock.Now().Add(-m.cfg.ProducerIDExpiration).UnixMilli()
+	before := m.cfg.Clock.Now().Add(-time.Duration(m.producerExpiry.Load())).UnixMilli()
 	for _, l := range m.Logs() {
 		if l.loaded.Load() {
 			l.expireProducers(before)

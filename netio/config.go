@@ -53,14 +53,9 @@ type Config struct {
 	// at most 1 GiB.
 	MaxFrameBytes int
 
-	// MaxConnections is the most connections open at once on the whole server;
-	// later ones are closed right after accept. Kafka: max.connections (Kafka
-	// leaves them waiting in the backlog instead). Default 65536.
-	MaxConnections int
-
-	// MaxConnectionsPerIP is the most connections of one client address. Kafka:
-	// max.connections.per.ip. Default: MaxConnections.
-	MaxConnectionsPerIP int
+	// Admission decides which accepted sockets become connections. Default: all
+	// that there are descriptors for.
+	Admission Admission
 
 	// IdleTimeout closes a connection that received nothing and has nothing
 	// unanswered or unsent for this long. Kafka: connections.max.idle.ms.
@@ -127,8 +122,6 @@ func (c *Config) EnsureDefaults() {
 	}
 	def(&c.Loops, min(runtime.NumCPU(), maxLoops))
 	def(&c.MaxFrameBytes, 100<<20)
-	def(&c.MaxConnections, 1<<16)
-	def(&c.MaxConnectionsPerIP, c.MaxConnections)
 	def(&c.IdleTimeout, 10*time.Minute)
 	def(&c.OutputStallTimeout, 5*time.Minute)
 	def(&c.InputStallTimeout, 10*time.Second)
@@ -140,6 +133,9 @@ func (c *Config) EnsureDefaults() {
 	def(&c.MultiCopyThreshold, sendfile.MultiCopyThreshold)
 	def(&c.RingBuffers, defaultRingCount)
 	def(&c.RingBufferBytes, defaultRingBytes)
+	if c.Admission == nil {
+		c.Admission = everybody{}
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -166,8 +162,6 @@ func (c *Config) Validate() error {
 	}{
 		{"Loops", int64(c.Loops), 1, maxLoops},
 		{"MaxFrameBytes", int64(c.MaxFrameBytes), 1, maxFrameCeiling},
-		{"MaxConnections", int64(c.MaxConnections), 1, 1 << 31},
-		{"MaxConnectionsPerIP", int64(c.MaxConnectionsPerIP), 0, 1 << 31},
 		{"InputStallTimeout", int64(c.InputStallTimeout), int64(time.Millisecond), int64(24 * time.Hour)},
 		{"InputBudgetBytes", c.InputBudgetBytes, 1, 1 << 50},
 		{"MaxPendingRequests", int64(c.MaxPendingRequests), 1, maxPendingBound},

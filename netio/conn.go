@@ -150,7 +150,7 @@ func (l *Loop) onDetached(c *Conn) {
 	l.freeSlots = append(l.freeSlots, slot)
 	l.nconns--
 	l.open.Add(-1)
-	l.srv.connClosed(c.remote.Addr())
+	l.srv.leave(c.ln, c.remote.Addr())
 }
 
 // conn finds the connection of a handle, nil when it is gone.

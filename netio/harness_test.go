@@ -86,12 +86,14 @@ type testServer struct {
 	*Server
 	t    *testing.T
 	addr string
+	more map[string]string // addresses of the other listeners
 	h    *testHandler
 }
 
-// serve starts a server with one loop unless cfg says otherwise. At the end of
+// serve starts a server with one loop unless cfg says otherwise, and listeners of
+// the names in more besides its own. At the end of
 // the test it is closed and must have left no descriptor and no memory.
-func serve(t *testing.T, b Backend, cfg Config, h *testHandler) *testServer {
+func serve(t *testing.T, b Backend, cfg Config, h *testHandler, more ...string) *testServer {
 	t.Helper()
 	before := openFiles(t)
 	cfg.Backend = b
@@ -106,10 +108,17 @@ func serve(t *testing.T, b Backend, cfg Config, h *testHandler) *testServer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ts := &testServer{Server: s, t: t, addr: a.String(), more: make(map[string]string), h: h}
+	for _, name := range more {
+		a, err := s.Listen("tcp", "127.0.0.1:0", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ts.more[name] = a.String()
+	}
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ts := &testServer{Server: s, t: t, addr: a.String(), h: h}
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Errorf("close: %v", err)

@@ -2,7 +2,6 @@ package netio
 
 import (
 	"errors"
-	"net"
 	"runtime"
 	"slices"
 	"strings"
@@ -52,44 +51,6 @@ func TestIdleTimeout(t *testing.T) {
 		if e := wait(t, ends); !errors.Is(e.err, ErrIdle) {
 			t.Errorf("closed with %v", e.err)
 		}
-	})
-}
-
-func TestConnectionLimits(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b Backend) {
-		s := serve(t, b, Config{MaxConnections: 3, MaxConnectionsPerIP: 2, Loops: 2}, &testHandler{})
-		open := func() *client {
-			c := s.dial()
-			c.send([]byte("x"))
-			return c
-		}
-		one, two := open(), open()
-		one.expect([]byte("x"))
-		two.expect([]byte("x"))
-		open().expectEnd()
-		from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
-		dialFrom := func() *client {
-			c, err := from.Dial("tcp", s.addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { c.Close() })
-			if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-				t.Fatal(err)
-			}
-			return &client{Conn: c, t: t}
-		}
-		three := dialFrom()
-		three.send([]byte("y"))
-		three.expect([]byte("y"))
-		dialFrom().expectEnd()
-		if st := s.Stats(); st.RejectedPerIP != 1 || st.RejectedConnections != 1 || st.Connections != 3 {
-			t.Errorf("stats %+v", st)
-		}
-		one.Close()
-		eventually(t, "the first is gone", func() bool { return s.Stats().Connections == 2 })
-		again := open()
-		again.expect([]byte("x"))
 	})
 }
 

@@ -42,7 +42,9 @@ type listener struct {
 	registered bool // known to epoll
 	armed      bool // an accept of io_uring is under way
 	closing    bool
-	resting    *Timer
+	resting    *Timer         // ends a rest
+	held       *arrival       // waits to enter; nothing is accepted meanwhile
+	lingering  map[int]*Timer // descriptors that will be closed
 }
 
 // bindListener opens a listening socket.
@@ -164,9 +166,7 @@ func (l *Loop) closeListener(ln *listener) {
 		return
 	}
 	ln.closing = true
-	if ln.resting != nil {
-		ln.resting.Stop()
-	}
+	l.turnAway(ln)
 	l.drv.unlisten(ln)
 }
 
@@ -188,11 +188,14 @@ func (l *Loop) onUnlistened(ln *listener) {
 // onAccept takes what accept gave: a socket, or an error. After an error the
 // driver waits to be told to listen again.
 func (l *Loop) onAccept(ln *listener, fd int, err error) {
-	if err == nil {
-		l.admit(ln, fd)
+	switch {
+	case err == nil && ln.closing:
+		closeSocket(l, fd)
 		return
-	}
-	if ln.closing {
+	case err == nil:
+		l.arrive(ln, fd)
+		return
+	case ln.closing:
 		return
 	}
 	ln.accepting = false
@@ -213,43 +216,5 @@ func (l *Loop) relisten(ln *listener) {
 	if !ln.closing && !ln.accepting {
 		ln.accepting = true
 		l.drv.listen(ln)
-	}
-}
-
-// admit checks the limits and hands the socket to the loop that will serve it.
-func (l *Loop) admit(ln *listener, fd int) {
-	s := l.srv
-	defer l.stats.accepted.Add(1)
-	remote, local, err := addrsOf(fd)
-	if err != nil {
-		closeSocket(l, fd) // already reset
-		return
-	}
-	if total, perIP := s.connOpened(remote.Addr()); total || perIP {
-		if total {
-			l.stats.rejectedConnections.Add(1)
-		} else {
-			l.stats.rejectedPerIP.Add(1)
-		}
-		s.warn.log(l.log, l.now, "too many connections, closing a new one", "remote", remote, "perIP", perIP)
-		closeSocket(l, fd)
-		return
-	}
-	to := s.leastLoaded(l)
-	to.open.Add(1)
-	if to == l {
-		l.adopt(ln, fd, remote, local)
-		return
-	}
-	if !to.post(func() { to.adopt(ln, fd, remote, local) }) {
-		to.open.Add(-1)
-		s.connClosed(remote.Addr())
-		closeSocket(l, fd)
-	}
-}
-
-func closeSocket(l *Loop, fd int) {
-	if err := unix.Close(fd); err != nil {
-		l.log.Error("closing a socket", "err", err)
 	}
 }

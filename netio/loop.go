@@ -113,7 +113,7 @@ func (l *Loop) run(backend Backend, opened chan<- error, proceed <-chan bool) {
 		}
 		return
 	}
-	for l.failed == nil && !l.finished() {
+	for l.failed == nil && !(l.finished() && l.mail.seal()) {
 		l.turn()
 	}
 	l.shutdown()

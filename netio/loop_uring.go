@@ -40,8 +40,8 @@ const (
 
 func uringUsable() error { return uring.Available() }
 
-// uringDriver is the back-end on io_uring(7): one multishot accept per listener,
-// one multishot receive per connection into buffers shared by all of them, and
+// uringDriver is the back-end on io_uring(7): one accept at a time per
+// listener, one multishot receive per connection into buffers shared by all of them, and
 // sends that are submitted, many at a time, by the same call that waits.
 // Ranges of files go by direct calls (there is no sendfile operation); a full
 // socket is then waited for with a poll.
@@ -310,7 +310,7 @@ func (d *uringDriver) detach(c *Conn) {
 
 func (d *uringDriver) listen(ln *listener) {
 	s := d.sqe()
-	s.PrepAcceptMultishot(ln.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+	s.PrepAccept(ln.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 	s.UserData = userData(opAccept, handle{slot: uint32(ln.index)})
 	ln.armed = true
 	d.accepts++
@@ -324,25 +324,25 @@ func (d *uringDriver) unlisten(ln *listener) {
 	d.cancel(userData(opAccept, handle{slot: uint32(ln.index)}))
 }
 
+// accepted takes one socket, or an error. The next accept begins only when the
+// loop wants it: a multishot one would empty the backlog into descriptors that a
+// resting listener would have to keep.
 func (d *uringDriver) accepted(h handle, e uring.CQE) {
 	ln := d.loop.listeners[h.slot]
-	if !e.More() {
-		ln.armed = false
-		d.accepts--
-	}
-	if e.Res >= 0 {
+	ln.armed = false
+	d.accepts--
+	switch {
+	case e.Res >= 0:
 		d.loop.onAccept(ln, int(e.Res), nil)
-	}
-	if ln.armed {
-		return
+	case !ln.closing:
+		d.loop.onAccept(ln, -1, unix.Errno(-e.Res))
 	}
 	switch {
+	case ln.armed:
 	case ln.closing:
 		d.loop.onUnlistened(ln)
-	case e.Res >= 0:
-		d.listen(ln) // ended without a fault, as when completions overflow
-	default:
-		d.loop.onAccept(ln, -1, unix.Errno(-e.Res))
+	case ln.accepting:
+		d.listen(ln)
 	}
 }
 

@@ -90,6 +90,14 @@ func (m *mailbox) sleep() bool {
 	return empty
 }
 
+// seal takes nothing more, unless something is queued: what was taken runs.
+func (m *mailbox) seal() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = m.closed || len(m.queue) == 0
+	return m.closed
+}
+
 // close drops what comes later and closes the eventfd.
 func (m *mailbox) close() error {
 	m.mu.Lock()

@@ -5,13 +5,16 @@ import "sync/atomic"
 // Stats are the counters of a server since its start; those marked "now" are
 // gauges. Bytes count what the sockets took or gave.
 type Stats struct {
-	Connections         int64 // now
-	Accepted            int64
-	RejectedConnections int64 // above Config.MaxConnections
-	RejectedPerIP       int64 // above Config.MaxConnectionsPerIP
-	AcceptErrors        int64 // failed accepts, each followed by a pause
-	IdleClosed          int64
-	StallClosed         int64 // output or input stood still for too long
+	Connections   int64 // now
+	Accepted      int64
+	AcceptRests   int64 // ... after a rest of their listener, as Admission said
+	AcceptsFull   int64 // times that a listener waited for a place
+	RejectedPerIP int64 // TooMany
+	RejectedRate  int64 // TooFast
+	CrowdedOut    int64 // closed to make room for another listener's
+	AcceptErrors  int64 // failed accepts, each followed by a pause
+	IdleClosed    int64
+	StallClosed   int64 // output or input stood still for too long
 
 	Frames        int64 // delivered to the handler
 	BytesReceived int64
@@ -40,7 +43,7 @@ type Stats struct {
 // loopStats are one loop's counters: written by its thread (wakeups by any),
 // read by Stats.
 type loopStats struct {
-	accepted, rejectedConnections, rejectedPerIP, acceptErrors, idleClosed, stallClosed,
+	accepted, acceptRests, acceptsFull, rejectedPerIP, rejectedRate, crowdedOut, acceptErrors, idleClosed, stallClosed,
 	frames, bytesReceived,
 	bytesMemory, bytesSendfile, bytesCopied, bytesUnsendable, socketFull, coldWaits,
 	readPauses, budgetPauses, memory, bufferExhausted,
@@ -59,8 +62,11 @@ func (s *Server) Stats() Stats {
 			from *atomic.Int64
 		}{
 			{&t.Accepted, &c.accepted},
-			{&t.RejectedConnections, &c.rejectedConnections},
+			{&t.AcceptRests, &c.acceptRests},
+			{&t.AcceptsFull, &c.acceptsFull},
 			{&t.RejectedPerIP, &c.rejectedPerIP},
+			{&t.RejectedRate, &c.rejectedRate},
+			{&t.CrowdedOut, &c.crowdedOut},
 			{&t.AcceptErrors, &c.acceptErrors},
 			{&t.IdleClosed, &c.idleClosed},
 			{&t.StallClosed, &c.stallClosed},

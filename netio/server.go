@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -25,9 +24,8 @@ type Server struct {
 	nextID  atomic.Uint64
 	warn    throttle
 
-	connMu sync.Mutex
-	total  int                // guarded by connMu
-	perIP  map[netip.Addr]int // guarded by connMu
+	doorMu sync.Mutex  // held for every call of cfg.Admission
+	full   []*listener // guarded by doorMu; wait for a place
 
 	mu        sync.Mutex
 	state     serverState // guarded by mu
@@ -52,7 +50,7 @@ func New(cfg Config, h Handler) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, handler: h, perIP: map[netip.Addr]int{}}
+	s := &Server{cfg: cfg, handler: h}
 	s.budget.limit = cfg.InputBudgetBytes
 	var err error
 	if s.backend, s.reason, err = chooseBackend(cfg.Backend); err != nil {
@@ -236,30 +234,6 @@ func (s *Server) closeMailboxes() error {
 		errs = append(errs, l.mail.close())
 	}
 	return errors.Join(errs...)
-}
-
-// connOpened counts a new connection, or says which limit forbids it.
-func (s *Server) connOpened(ip netip.Addr) (overTotal, overIP bool) {
-	s.connMu.Lock()
-	defer s.connMu.Unlock()
-	if s.total >= s.cfg.MaxConnections {
-		return true, false
-	}
-	if s.perIP[ip] >= s.cfg.MaxConnectionsPerIP {
-		return false, true
-	}
-	s.total++
-	s.perIP[ip]++
-	return false, false
-}
-
-func (s *Server) connClosed(ip netip.Addr) {
-	s.connMu.Lock()
-	defer s.connMu.Unlock()
-	s.total--
-	if s.perIP[ip]--; s.perIP[ip] == 0 {
-		delete(s.perIP, ip)
-	}
 }
 
 // leastLoaded is the loop with the fewest connections, l when it is one of

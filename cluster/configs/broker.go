@@ -50,8 +50,6 @@ type Network struct {
 	Workers            int           // num.io.threads: threads for requests that may wait for the disk
 	MaxRequestBytes    int           // socket.request.max.bytes
 	RequestMemoryBytes int64         // queued.max.request.bytes, resolved: always positive
-	MaxConnections     int           // max.connections
-	MaxConnectionsIP   int           // max.connections.per.ip
 	IdleTimeout        time.Duration // connections.max.idle.ms; negative never closes
 	OutputStallTimeout time.Duration // connection.output.stall.timeout.ms
 	InputStallTimeout  time.Duration // connection.input.stall.timeout.ms
@@ -63,6 +61,8 @@ type Network struct {
 	FetchMaxBytes      int           // fetch.max.bytes
 	FetchSessions      int           // max.incremental.fetch.session.cache.slots
 	MaxDescribed       int           // max.request.partition.size.limit
+
+	Connections ConnectionLimits
 }
 
 // Storage holds what the log needs besides the configuration of each topic (see Broker.TopicDefaults).

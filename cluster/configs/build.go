@@ -68,8 +68,6 @@ func (p *parser) buildNetwork(n *Network) {
 		Workers:            p.integer("num.io.threads"),
 		MaxRequestBytes:    p.integer("socket.request.max.bytes"),
 		RequestMemoryBytes: p.long("queued.max.request.bytes"),
-		MaxConnections:     p.integer("max.connections"),
-		MaxConnectionsIP:   p.integer("max.connections.per.ip"),
 		IdleTimeout:        p.duration("connections.max.idle.ms"),
 		OutputStallTimeout: p.duration("connection.output.stall.timeout.ms"),
 		InputStallTimeout:  p.duration("connection.input.stall.timeout.ms"),
@@ -81,6 +79,11 @@ func (p *parser) buildNetwork(n *Network) {
 		FetchMaxBytes:      p.integer("fetch.max.bytes"),
 		FetchSessions:      p.integer("max.incremental.fetch.session.cache.slots"),
 		MaxDescribed:       p.integer("max.request.partition.size.limit"),
+	}
+	if limits, key, err := connectionLimits(p.values); err != nil {
+		p.fail(key, err.Error(), "correct it")
+	} else {
+		n.Connections = limits
 	}
 	if n.RequestMemoryBytes <= 0 {
 		n.RequestMemoryBytes = max(leastRequestMemory, 2*int64(n.MaxRequestBytes))

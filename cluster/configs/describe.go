@@ -84,8 +84,8 @@ func (b *Broker) describeOverridable(d *Def, source Source, overrides map[string
 	return e
 }
 
-// DescribeBroker returns the entries of the broker, by name: every key, and the keys that exist at run time only
-// where they are set. Kafka's internal keys are left out.
+// DescribeBroker returns the entries of the broker, by name: every key, and the keys that exist at run time only,
+// or for one listener, where they are set. Kafka's internal keys are left out.
 func DescribeBroker(b *Broker) []Entry {
 	entries := make([]Entry, 0, len(brokerTable.sorted))
 	for _, d := range brokerTable.sorted {
@@ -93,9 +93,9 @@ func DescribeBroker(b *Broker) []Entry {
 			entries = append(entries, b.describe(d))
 		}
 	}
-	for _, d := range dynamicTable.sorted {
-		if _, set := b.values[d.Name]; set {
-			entries = append(entries, b.describe(d))
+	for key, v := range b.values {
+		if _, base := brokerTable.byName[key]; !base && v.def.Update != ReadOnly {
+			entries = append(entries, b.describe(v.def))
 		}
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })

@@ -51,9 +51,13 @@ func (l *Live) CheckDynamic(perBroker bool, before, shared, own map[string]strin
 	if err := checkDynamicValues(before, after); err != nil {
 		return err
 	}
-	for _, layers := range [][2]map[string]string{{shared, nil}, {shared, own}} {
-		b, _ := l.start.overlay(layers[0], layers[1])
-		if err := b.checkDynamicRelations(); err != nil {
+	next, _ := l.start.overlay(shared, nil)
+	if err := next.checkDynamicRelations(); err != nil {
+		return err
+	}
+	if perBroker {
+		next, _ = l.start.overlay(shared, own)
+		if err := next.checkDynamicRelations(); err != nil {
 			return err
 		}
 	}
@@ -104,7 +108,7 @@ func checkDynamicValues(before, after map[string]string) error {
 	for _, key := range changed(before, after) {
 		d, ok := dynamicDef(key)
 		switch {
-		case strings.HasPrefix(key, listenerPrefix):
+		case !ok && strings.HasPrefix(key, listenerPrefix):
 			return needsRestart(key)
 		case !ok:
 			return protocol.Errorf(protocol.InvalidConfig, "Unknown broker config name: %s", key)
@@ -114,6 +118,8 @@ func checkDynamicValues(before, after map[string]string) error {
 			return protocol.Errorf(protocol.InvalidRequest, "%s", err.Error())
 		}
 		switch text := format(d.Type, parsed); {
+		case parsed == int64(0) && (strings.HasSuffix(key, maxConnections) || strings.HasSuffix(key, maxCreationRate)):
+			return protocol.Errorf(protocol.InvalidRequest, "Invalid %s 0", key)
 		case d.Support == Refused && (d.Default == nil || text != *d.Default):
 			return protocol.Errorf(protocol.InvalidConfig, "%s=%s is not served: %s", key, text, d.Note)
 		case !d.changeable():
@@ -128,7 +134,8 @@ func needsRestart(key string) error {
 }
 
 // changeable reports whether a new value takes effect while the broker runs: the defaults of topics and of groups
-// do, and keys without effect have none at any time. A secret is not kept for nothing.
+// do, those that Live passes on too, and keys without effect have none at any time. A secret is not kept for
+// nothing.
 func (d *Def) changeable() bool {
 	switch {
 	case d.Update == ReadOnly, slices.Contains(listenerOnlyKeys, d.Name):
@@ -136,7 +143,22 @@ func (d *Def) changeable() bool {
 	case d.Support != Obeyed:
 		return !d.Sensitive()
 	}
-	return overridableDefaults[d.Name]
+	_, _, limit := listenerLimit(d.Name)
+	return limit || overridableDefaults[d.Name] || slices.Contains(liveKeys, d.Name)
+}
+
+// liveKeys are keys whose users hear of every change: refresh puts them into the Broker.
+var liveKeys = []string{maxConnections, maxPerIP, maxPerIPOverrides, maxCreationRate, producerIDExpiration}
+
+const producerIDExpiration = "producer.id.expiration.ms"
+
+// refresh brings the fields behind liveKeys to the values.
+func (b *Broker) refresh() {
+	b.Topics.MinInsyncReplicas = int(b.values["min.insync.replicas"].parsed.(int64))
+	b.Storage.ProducerIDExpiration = millis(b.values[producerIDExpiration].parsed.(int64))
+	if limits, _, err := connectionLimits(b.values); err == nil { // else what was in force stays
+		b.Network.Connections = limits
+	}
 }
 
 // overridableDefaults are the broker keys behind topic and group keys.
@@ -176,6 +198,9 @@ var dynamicTable = newTable([]*Def{
 func dynamicDef(key string) (*Def, bool) {
 	if d, ok := brokerTable.byName[key]; ok {
 		return d, true
+	}
+	if _, base, ok := listenerLimit(key); ok {
+		return listenerLimitDef(key, base), true
 	}
 	d, ok := dynamicTable.byName[key]
 	return d, ok
@@ -218,7 +243,7 @@ func (b *Broker) overlay(shared, own map[string]string) (_ *Broker, idle []error
 	var more []error
 	next.shared, idle = next.set(shared)
 	next.own, more = next.set(own)
-	next.Topics.MinInsyncReplicas = int(next.values["min.insync.replicas"].parsed.(int64))
+	next.refresh()
 	return &next, append(idle, more...)
 }
 
@@ -263,6 +288,9 @@ func (b *Broker) checkDynamicRelations() error {
 		if n, ok := b.values[rule.key].parsed.(int64); ok && !rule.valid(n) {
 			return protocol.Errorf(protocol.InvalidRequest, "requirement failed: %s %s", rule.key, rule.message)
 		}
+	}
+	if _, _, err := connectionLimits(b.values); err != nil {
+		return protocol.Errorf(protocol.InvalidRequest, "requirement failed: %s", err)
 	}
 	return nil
 }

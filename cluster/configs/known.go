@@ -60,6 +60,9 @@ var families = []family{
 // listenerKey defines listener.name.<name>.<key>, the value of a key for one listener, and
 // listener.name.<name>.<mechanism>.<key>, the same for one SASL mechanism.
 func listenerKey(key, rest string) (*Def, bool) {
+	if _, base, ok := listenerLimit(key); ok {
+		return listenerLimitDef(key, base), true
+	}
 	_, base, _ := strings.Cut(rest, ".")
 	d, ok := brokerTable.byName[base]
 	if !ok {

@@ -27,8 +27,6 @@ const (
 	notePrincipal   = "every client of a PLAINTEXT listener is User:ANONYMOUS"
 	notePlugin      = "it names a Java class, and kserver cannot load one; delete the key"
 	noteACL         = "this version does not check permissions, so starting without the authorizer you ask for would open the data to everyone; delete the key if that is what you want"
-	noteNoRate      = "this version does not limit how fast connections arrive; delete the key and use max.connections or max.connections.per.ip"
-	noteNoOverride  = "this version has one limit for all addresses; delete the key and set max.connections.per.ip"
 	noteRemote      = "this version has no tiered storage"
 	noteRemoteOn    = "this version has no tiered storage; delete the key"
 	noteRemoved     = "Kafka 4 no longer knows this key"

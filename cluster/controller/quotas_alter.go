@@ -23,13 +23,12 @@ type quotaKey struct {
 	ofIP     bool
 	integral string  // Kafka's name of the type, "" for a fraction
 	most     float64 // with integral
-	enforced bool
 }
 
 var quotaKeys = map[string]quotaKey{
-	QuotaProducerBytes:       {integral: "LONG", most: math.MaxInt64, enforced: true},
-	QuotaConsumerBytes:       {integral: "LONG", most: math.MaxInt64, enforced: true},
-	QuotaRequestPercentage:   {enforced: true},
+	QuotaProducerBytes:       {integral: "LONG", most: math.MaxInt64},
+	QuotaConsumerBytes:       {integral: "LONG", most: math.MaxInt64},
+	QuotaRequestPercentage:   {},
 	QuotaControllerMutations: {},
 	QuotaConnections:         {ofIP: true, integral: "INT", most: math.MaxInt32},
 }
@@ -52,8 +51,8 @@ type QuotaAlteration struct {
 // made and in force. With validateOnly nothing is changed. When ctx ends first,
 // every answer is REQUEST_TIMED_OUT and quotas may still be changed.
 //
-// Unlike Kafka's controller it keeps no quota it does not enforce, resolves no
-// host names, and changes nothing for an entity that comes twice.
+// Unlike Kafka's controller it resolves no host names, and changes nothing for an
+// entity that comes twice.
 func (c *Controller) AlterClientQuotas(ctx context.Context, alterations []QuotaAlteration, validateOnly bool) []*protocol.Error {
 	var results []*protocol.Error
 	err := c.execute(ctx, func(image *MetadataImage) []Record {
@@ -168,8 +167,6 @@ func checkQuota(e QuotaEntity, key string, value float64) *protocol.Error {
 		return protocol.Errorf(protocol.InvalidRequest, "%s cannot be a fractional value.", key)
 	case math.IsInf(value, 1):
 		return protocol.Errorf(protocol.InvalidRequest, "Quota %s must be finite", key)
-	case !k.enforced:
-		return protocol.Errorf(protocol.InvalidRequest, "This broker does not enforce %s, and keeps no quota without effect.", key)
 	}
 	return nil
 }

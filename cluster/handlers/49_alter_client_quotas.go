@@ -11,9 +11,9 @@ import (
 // Sets quotas of users, client ids and pairs of them, and takes them back.
 // Entities are independent of each other, the quotas of one are changed together
 // or not at all. The answer comes when the change is durable, in force and
-// described. With validate_only nothing is changed. connection_creation_rate and
-// controller_mutation_rate are not enforced and therefore refused. An entity that
-// comes twice is refused, where Kafka makes the first change and says it did not.
+// described. With validate_only nothing is changed. An entity that comes twice is
+// refused, where Kafka makes the first change and says it did not. An address is
+// not resolved from a host name.
 // v1 flexible.
 func handle49AlterClientQuotas(b *Broker, r *Request) {
 	var req kmsg.AlterClientQuotasRequest

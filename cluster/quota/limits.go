@@ -10,12 +10,13 @@ const (
 	ProducerBytes Kind = iota // bytes of produce requests in a second
 	ConsumerBytes             // bytes of fetch answers in a second
 	RequestTime               // percent of one thread
+	Mutations                 // partitions created and deleted in a second (KIP-599)
 	kinds
 )
 
 // String is the key of the quota in Kafka's tools.
 func (k Kind) String() string {
-	return [...]string{"producer_byte_rate", "consumer_byte_rate", "request_percentage"}[k]
+	return [...]string{"producer_byte_rate", "consumer_byte_rate", "request_percentage", "controller_mutation_rate"}[k]
 }
 
 // KindOf is the kind with that key.

@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	// MaxSensors bounds the clients whose rates are measured apart.
+	// MaxSensors bounds the clients, or addresses, whose rates are measured apart:
+	// of each sort of sensor there are so many.
 	MaxSensors = 10_000
 	// MaxNameBytes bounds the user and client id of a sensor of its own, together.
 	MaxNameBytes = 512
@@ -16,18 +17,19 @@ const (
 	// megabytes could earn a client of a small quota days; what it owes beyond
 	// this is forgiven. It is half of the default connections.max.idle.ms.
 	MaxPause = 5 * time.Minute
-	// MaxRequestPause bounds a pause for too much time of threads: one window, as
-	// in Kafka.
-	MaxRequestPause = WindowSize
+	// MaxShortPause bounds a pause for too much time of threads, and the delay of a
+	// connection: one window, as in Kafka.
+	MaxShortPause = WindowSize
 )
 
 // Manager keeps the quotas and the rates they bound.
 type Manager struct {
 	limits atomic.Pointer[limits]
 
-	mu      sync.Mutex
-	sensors map[sensorKey]*rate
-	swept   time.Time // last search for idle sensors
+	mu    sync.Mutex
+	rates sensors[sensorKey, rate, *rate]
+	// buckets are the sensors of Mutations.
+	buckets sensors[sensorKey, bucket, *bucket]
 
 	// Metrics may be read at any time.
 	Metrics Metrics
@@ -50,7 +52,7 @@ type sensorKey struct {
 
 // NewManager makes a manager without quotas.
 func NewManager() *Manager {
-	return &Manager{sensors: make(map[sensorKey]*rate)}
+	return &Manager{}
 }
 
 // Update replaces all quotas. Rates go on from where they are.
@@ -59,7 +61,8 @@ func (m *Manager) Update(quotas []Quota) {
 	m.limits.Store(l)
 	if l == nil {
 		m.mu.Lock()
-		clear(m.sensors)
+		clear(m.rates.byKey)
+		clear(m.buckets.byKey)
 		m.mu.Unlock()
 	}
 }
@@ -120,10 +123,10 @@ func (c *Client) take(k Kind, now time.Time, n float64, refusable bool) (pause t
 	}
 	c.m.mu.Lock()
 	defer c.m.mu.Unlock()
-	s := c.m.sensor(key, bound, now)
+	s := find(c.m, &c.m.rates, key, bound, now)
 	s.record(now, n)
 	sum, window := s.measure(now)
-	pause = pauseFor(k, sum, bound, window)
+	pause = pauseFor(sum, bound, window, k.mostPause())
 	if pause == 0 {
 		return 0, true
 	}
@@ -135,16 +138,40 @@ func (c *Client) take(k Kind, now time.Time, n float64, refusable bool) (pause t
 	return pause, true
 }
 
+// TakeMutations records a change of n partitions (KIP-599). With strict, given is
+// false, and nothing is recorded, when the client has yet to pause for earlier
+// changes; without, it is told how long to pause.
+func (c *Client) TakeMutations(now time.Time, n float64, strict bool) (pause time.Duration, given bool) {
+	if c == nil {
+		return 0, true
+	}
+	bound, key := c.limits.bound(Mutations, c.user, c.clientID)
+	if math.IsInf(bound, 1) {
+		return 0, true
+	}
+	c.m.mu.Lock()
+	defer c.m.mu.Unlock()
+	pause, given = find(c.m, &c.m.buckets, key, bound, now).use(now, bound, n, strict)
+	if pause > 0 {
+		c.m.Metrics.Pauses[Mutations].Add(1)
+	}
+	return pause, given
+}
+
+// mostPause bounds the pauses of a kind.
+func (k Kind) mostPause() time.Duration {
+	if k == RequestTime {
+		return MaxShortPause
+	}
+	return MaxPause
+}
+
 // pauseFor is Kafka's (rate - bound) / bound * window, in whole milliseconds: the
 // time in which the rate of what was recorded falls to the bound.
-func pauseFor(k Kind, sum, bound float64, window time.Duration) time.Duration {
-	most := MaxPause
-	if k == RequestTime {
-		most = MaxRequestPause
-	}
+func pauseFor(sum, bound float64, window, most time.Duration) time.Duration {
 	over := sum/bound - window.Seconds()
 	switch {
-	case over <= 0:
+	case !(over > 0):
 		return 0
 	case over >= most.Seconds():
 		return most
@@ -152,30 +179,19 @@ func pauseFor(k Kind, sum, bound float64, window time.Duration) time.Duration {
 	return time.Duration(math.Round(over*1000)) * time.Millisecond
 }
 
-// sensor finds or makes the sensor of key. Called with mu.
-func (m *Manager) sensor(key sensorKey, bound float64, now time.Time) *rate {
-	if s := m.sensors[key]; s != nil {
-		return s
-	}
-	if now.Sub(m.swept) >= Windows*WindowSize || len(m.sensors) >= MaxSensors && now.Sub(m.swept) >= WindowSize {
-		m.sweep(now)
-	}
-	if key.overflow == 0 && (len(m.sensors) >= MaxSensors || len(key.user)+len(key.clientID) > MaxNameBytes) {
-		m.Metrics.Overflow.Add(1)
-		// One more for each kind and bound there is, which administrators bound.
-		return m.sensor(sensorKey{kind: key.kind, overflow: bound}, bound, now)
-	}
-	s := new(rate)
-	m.sensors[key] = s
-	return s
-}
-
-// sweep forgets the sensors that are as good as new. Called with mu.
-func (m *Manager) sweep(now time.Time) {
-	m.swept = now
-	for key, s := range m.sensors {
-		if s.idle(now) {
-			delete(m.sensors, key)
+// find is the sensor of key, or, for want of room, the one shared by all without
+// one of their own under the same bound: one more for each kind and bound there
+// is, which administrators bound. Called with mu.
+func find[S any, P sensor[S]](m *Manager, s *sensors[sensorKey, S, P], key sensorKey, bound float64, now time.Time) *S {
+	if len(key.user)+len(key.clientID) <= MaxNameBytes {
+		if found, ok := s.get(key, now); ok {
+			return found
 		}
 	}
+	m.Metrics.Overflow.Add(1)
+	shared := sensorKey{kind: key.kind, overflow: bound}
+	if found := s.byKey[shared]; found != nil {
+		return found
+	}
+	return s.add(shared)
 }

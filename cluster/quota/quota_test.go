@@ -94,7 +94,7 @@ func TestPause(t *testing.T) {
 		{ProducerBytes, 20 * time.Second, 1e9, MaxPause},
 		{RequestTime, 0, 100, 0},
 		{RequestTime, 0, 5, 500 * time.Millisecond},
-		{RequestTime, 0, 1000, MaxRequestPause},
+		{RequestTime, 0, 1000, MaxShortPause},
 	} {
 		if got := take(c.kind, c.at, c.n); got != c.want {
 			t.Errorf("%v: %v at %v: pause %v, want %v", c.kind, c.n, c.at, got, c.want)
@@ -148,7 +148,7 @@ func TestNoQuota(t *testing.T) {
 	m.Update([]Quota{{ProducerBytes, Name{}, Name{Scope: Default}, 1}})
 	m.Client("u", "c").Take(ProducerBytes, epoch, 1)
 	m.Update(nil)
-	if m.Client("u", "c") != nil || len(m.sensors) != 0 {
+	if m.Client("u", "c") != nil || len(m.rates.byKey) != 0 {
 		t.Error("quotas that were taken back leave something")
 	}
 	if allocs := testing.AllocsPerRun(100, func() { m.Client("u", "c") }); allocs != 0 {
@@ -165,20 +165,20 @@ func TestSensorsBounded(t *testing.T) {
 		return m.Client("", client).Take(ProducerBytes, epoch.Add(at), n)
 	}
 	take(strings.Repeat("x", MaxNameBytes+1), 0, 100)
-	if pause := take(strings.Repeat("y", MaxNameBytes+1), 0, 10); pause != time.Second || len(m.sensors) != 1 {
-		t.Errorf("the second long name pauses %v, %d sensors", pause, len(m.sensors))
+	if pause := take(strings.Repeat("y", MaxNameBytes+1), 0, 10); pause != time.Second || len(m.rates.byKey) != 1 {
+		t.Errorf("the second long name pauses %v, %d sensors", pause, len(m.rates.byKey))
 	}
 	for i := range MaxSensors + 100 {
 		take(fmt.Sprint(i), 0, 1)
 	}
-	if len(m.sensors) != MaxSensors {
-		t.Errorf("%d sensors", len(m.sensors))
+	if len(m.rates.byKey) != MaxSensors {
+		t.Errorf("%d sensors", len(m.rates.byKey))
 	}
 	if got := m.Metrics.Overflow.Load(); got != 103 {
 		t.Errorf("overflow %d", got)
 	}
 	take("later", Windows*WindowSize, 1)
-	if len(m.sensors) != 1 {
-		t.Errorf("%d sensors after all fell silent", len(m.sensors))
+	if len(m.rates.byKey) != 1 {
+		t.Errorf("%d sensors after all fell silent", len(m.rates.byKey))
 	}
 }

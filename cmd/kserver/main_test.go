@@ -157,7 +157,7 @@ func TestUsageErrors(t *testing.T) {
 		{nil, []string{"KSERVER_NUM_PARTITIONS=0"}, "kserver: KSERVER_NUM_PARTITIONS: num.partitions=0: Value must be at least 1;"},
 		{[]string{"--config", "missing.properties"}, nil, "kserver: cannot read the file given by --config: open missing.properties: no such file or directory\n"},
 		{[]string{"--override", "x"}, nil, "kserver: --override x: give it as key=value\n"},
-		{[]string{"--override", "listener.name.plaintext.max.connections=3"}, nil, "set max.connections\n"},
+		{[]string{"--override", "listener.name.plaintext.socket.request.max.bytes=3"}, nil, "set socket.request.max.bytes\n"},
 		{[]string{"--log-level", "loud"}, nil, "kserver: --log-level loud: give debug, info, warn or error\n"},
 		{[]string{"server.properties"}, nil, "kserver: server.properties: give the file as --config server.properties\n"},
 		{[]string{"vresion"}, nil, "kserver: unknown command \"vresion\""},

@@ -40,10 +40,9 @@ const (
 )
 
 const (
-	acceptMultishot = 1 << 0
-	recvMultishot   = 1 << 1
-	pollMultishot   = 1 << 0
-	fsyncDatasync   = 1 << 0
+	recvMultishot = 1 << 1
+	pollMultishot = 1 << 0
+	fsyncDatasync = 1 << 0
 
 	enterGetEvents      = 1 << 0
 	enterExtArg         = 1 << 3

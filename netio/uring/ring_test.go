@@ -332,7 +332,7 @@ func TestSendWaitAll(t *testing.T) {
 	}
 }
 
-func TestAcceptMultishot(t *testing.T) {
+func TestAccept(t *testing.T) {
 	r := newRing(t, Options{})
 	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -346,10 +346,11 @@ func TestAcceptMultishot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := sqe(t, r)
-	s.PrepAcceptMultishot(l, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-	s.UserData = 1
+	var s *SQE
 	for range 3 {
+		s = sqe(t, r)
+		s.PrepAccept(l, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		s.UserData = 1
 		c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -359,7 +360,7 @@ func TestAcceptMultishot(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := one(t, r)
-		if got.Res < 0 || !got.More() {
+		if got.Res < 0 || got.More() {
 			t.Fatalf("completion %+v", got)
 		}
 		fl, err := unix.FcntlInt(uintptr(got.Res), unix.F_GETFL, 0)
@@ -368,6 +369,9 @@ func TestAcceptMultishot(t *testing.T) {
 		}
 		unix.Close(int(got.Res))
 	}
+	s = sqe(t, r)
+	s.PrepAccept(l, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+	s.UserData = 1
 	s = sqe(t, r)
 	s.PrepCancel(1)
 	s.UserData = 2

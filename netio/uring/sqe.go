@@ -8,11 +8,10 @@ import "unsafe"
 // PrepNop completes at once with 0.
 func (s *SQE) PrepNop() { s.Op, s.Fd = OpNop, -1 }
 
-// PrepAcceptMultishot accepts from listening socket fd until it fails or is
-// cancelled: one completion per socket, with CQEMore while it goes on. flags
-// are those of accept4(2). Linux 5.19.
-func (s *SQE) PrepAcceptMultishot(fd int, flags uint32) {
-	s.Op, s.Fd, s.IoPrio, s.OpFlags = OpAccept, int32(fd), acceptMultishot, flags
+// PrepAccept accepts one socket from listening socket fd. flags are those of
+// accept4(2).
+func (s *SQE) PrepAccept(fd int, flags uint32) {
+	s.Op, s.Fd, s.OpFlags = OpAccept, int32(fd), flags
 }
 
 // PrepRecvMultishot receives from socket fd into buffers of a group until the

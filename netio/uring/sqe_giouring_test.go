@@ -23,9 +23,9 @@ func TestEncodingsEqualGiouring(t *testing.T) {
 		theirs func(s *entry)
 	}{
 		{"nop", (*SQE).PrepNop, (*entry).PrepareNop},
-		{"accept multishot",
-			func(s *SQE) { s.PrepAcceptMultishot(5, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC) },
-			func(s *entry) { s.PrepareMultishotAccept(5, 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC) }},
+		{"accept",
+			func(s *SQE) { s.PrepAccept(5, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC) },
+			func(s *entry) { s.PrepareAccept(5, 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC) }},
 		{"recv multishot",
 			func(s *SQE) { s.PrepRecvMultishot(5, 9) },
 			func(s *entry) {
