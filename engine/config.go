@@ -63,6 +63,9 @@ type Config struct {
 	// is no reserve.
 	DiskReserveBytes int64
 
+	// Cleaner is how logs are compacted; LogManager.SetCleanerConfig changes it.
+	Cleaner CleanerConfig
+
 	// Warm brings cold ranges into the page cache; nil means ranges are never probed and always ready.
 	Warm *pagecache.Warmer
 	// DisableUring keeps the committer on goroutines although the kernel has io_uring.
@@ -81,6 +84,7 @@ func (c *Config) EnsureDefaults() {
 	setDefault(&c.ProducerIDExpirationCheckInterval, 10*time.Minute)
 	setDefault(&c.MaxOpenFiles, 4096)
 	setDefault(&c.SyncThreads, 4)
+	c.Cleaner.EnsureDefaults()
 	if c.FS == nil {
 		c.FS = vfs.OS
 	}
@@ -126,7 +130,7 @@ func (c *Config) Validate() error {
 	check(c.ProducerIDExpirationCheckInterval > 0, "engine: producer.id.expiration.check.interval.ms must be positive")
 	check(c.MaxOpenFiles >= 16, "engine: at least 16 open files are needed, not %d", c.MaxOpenFiles)
 	check(c.SyncThreads >= 1 && c.SyncThreads <= 64, "engine: sync threads %d is not in 1..64", c.SyncThreads)
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Cleaner.Validate())...)
 }
 
 // LogConfig holds one topic's settings, by Kafka's names. Times are milliseconds, because they are compared
@@ -144,6 +148,13 @@ type LogConfig struct {
 	FileDeleteDelayMs int64 // file.delete.delay.ms; default 60000
 	Delete            bool  // cleanup.policy has delete
 	Compact           bool  // cleanup.policy has compact
+
+	// MinCleanableRatio (min.cleanable.dirty.ratio) is the share of bytes not compacted yet at which a log is
+	// compacted; default 0.5, range 0..1.
+	MinCleanableRatio  float64
+	MinCompactionLagMs int64 // min.compaction.lag.ms; default 0
+	MaxCompactionLagMs int64 // max.compaction.lag.ms; default never; it also bounds segment.ms of a compacted log
+	DeleteRetentionMs  int64 // delete.retention.ms, of tombstones and markers; default 24 h
 
 	MaxMessageBytes int   // max.message.bytes, of a whole batch; default 1048588
 	FlushMessages   int64 // flush.messages; 1 (our default): durable before acknowledged; more: written is enough
@@ -166,6 +177,7 @@ func DefaultLogConfig() LogConfig {
 		RetentionMs: week, RetentionBytes: -1, FileDeleteDelayMs: 60000, Delete: true,
 		MaxMessageBytes: 1<<20 + 12, FlushMessages: 1, FlushMs: math.MaxInt64,
 		BeforeMaxMs: math.MaxInt64, AfterMaxMs: 60 * 60 * 1000,
+		MinCleanableRatio: 0.5, MaxCompactionLagMs: math.MaxInt64, DeleteRetentionMs: 24 * 60 * 60 * 1000,
 	}
 }
 
@@ -187,6 +199,10 @@ func (c *LogConfig) Validate() error {
 	check(c.RetentionMs >= -1, "retention.ms", c.RetentionMs)
 	check(c.RetentionBytes >= -1, "retention.bytes", c.RetentionBytes)
 	check(c.FileDeleteDelayMs >= 0, "file.delete.delay.ms", c.FileDeleteDelayMs)
+	check(c.MinCleanableRatio >= 0 && c.MinCleanableRatio <= 1, "min.cleanable.dirty.ratio", int64(c.MinCleanableRatio))
+	check(c.MinCompactionLagMs >= 0, "min.compaction.lag.ms", c.MinCompactionLagMs)
+	check(c.MaxCompactionLagMs >= 0, "max.compaction.lag.ms", c.MaxCompactionLagMs)
+	check(c.DeleteRetentionMs >= 0, "delete.retention.ms", c.DeleteRetentionMs)
 	check(c.MaxMessageBytes >= 0, "max.message.bytes", int64(c.MaxMessageBytes))
 	check(c.FlushMessages >= 1, "flush.messages", c.FlushMessages)
 	check(c.FlushMs >= 0, "flush.ms", c.FlushMs)

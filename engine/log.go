@@ -69,6 +69,10 @@ type Log struct {
 	unborn atomic.Bool
 	// unrecovered: the last stop was unclean and the log has not been checked yet. Guarded by loadMu.
 	unrecovered bool
+
+	// cleanAborts counts what makes a compaction that is under way invalid: truncation, deletion, a
+	// cleanup.policy without compact. Changed under appendMu, or by SetConfig.
+	cleanAborts atomic.Int64
 }
 
 type durableWaiter struct {
@@ -164,6 +168,9 @@ func (l *Log) Config() LogConfig { return *l.cfg.Load() }
 // were reported durable under a relaxed flush.messages are not taken back.
 func (l *Log) SetConfig(cfg LogConfig) {
 	old := l.cfg.Swap(&cfg)
+	if old.Compact && !cfg.Compact {
+		l.cleanAborts.Add(1)
+	}
 	if cfg.FlushMessages == 1 && old.FlushMessages != 1 {
 		l.dir.committer.request(l) // what was written so far
 	}

@@ -316,7 +316,7 @@ func (l *Log) noteBatches(s *LogSegment, b []byte, position int64, cfg *LogConfi
 		batch, rest, _ = recordbatch.Next(rest)
 		at := batchAt{
 			position: position, size: int64(len(batch)), base: batch.BaseOffset(), last: batch.LastOffset(),
-			maxTimestamp: batch.MaxTimestamp(),
+			maxTimestamp: recordTimestamp(batch),
 		}
 		if err := ix.add(s, at); err != nil && firstErr == nil {
 			firstErr = err

@@ -35,6 +35,7 @@ type logDir struct {
 	recovery     map[TopicPartition]int64 // contents of the files on disk
 	starts       map[TopicPartition]int64
 	watermarks   map[TopicPartition]int64
+	cleaned      map[TopicPartition]int64 // up to where each log has been compacted
 }
 
 // checkpointedOffsets are what the checkpoint files say of one log.
@@ -115,6 +116,8 @@ func (d *logDir) readCheckpoints() error {
 	if d.starts, err = read(logStartFile); err != nil {
 		return err
 	}
-	d.watermarks, err = read(highWatermarkFile)
-	return err
+	if d.watermarks, err = read(highWatermarkFile); err != nil {
+		return err
+	}
+	return d.readCleanerCheckpoint()
 }

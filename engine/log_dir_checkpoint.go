@@ -200,6 +200,9 @@ func (d *logDir) writeCheckpointsLocked(recovery, starts, watermarks map[TopicPa
 func (d *logDir) withRecoveryPointAt(tp TopicPartition, offset int64, f func() error) error {
 	d.checkpointMu.Lock()
 	defer d.checkpointMu.Unlock()
+	if err := d.lowerCleaned(tp, offset); err != nil {
+		return err
+	}
 	if d.recovery[tp] > offset {
 		recovery := maps.Clone(d.recovery)
 		recovery[tp] = offset
@@ -217,6 +220,9 @@ func (d *logDir) forget(tp TopicPartition) error {
 	recovery, starts, watermarks := maps.Clone(d.recovery), maps.Clone(d.starts), maps.Clone(d.watermarks)
 	for _, m := range []map[TopicPartition]int64{recovery, starts, watermarks} {
 		delete(m, tp)
+	}
+	if err := d.forgetCleaned(tp); err != nil {
+		return err
 	}
 	return d.writeCheckpointsLocked(recovery, starts, watermarks)
 }

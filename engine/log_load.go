@@ -29,6 +29,7 @@ type logFiles struct {
 	bases     []int64 // of segments, sorted
 	snapshots []int64 // sorted
 	leftovers []string
+	swaps     []string // of compactions that were interrupted
 }
 
 func listLogFiles(fsys vfs.FS, dir string) (files logFiles, err error) {
@@ -43,6 +44,8 @@ func listLogFiles(fsys vfs.FS, dir string) (files logFiles, err error) {
 			files.snapshots = append(files.snapshots, at)
 		} else if strings.HasSuffix(e.Name, deletedFileSuffix) || strings.HasSuffix(e.Name, tmpSuffix) {
 			files.leftovers = append(files.leftovers, e.Name)
+		} else if strings.HasSuffix(e.Name, cleanedSuffix) || strings.HasSuffix(e.Name, swapSuffix) {
+			files.swaps = append(files.swaps, e.Name)
 		}
 	}
 	sort.Slice(files.bases, func(i, j int) bool { return files.bases[i] < files.bases[j] })
@@ -107,6 +110,13 @@ func (l *Log) loadLocked(unclean bool) error {
 	var files logFiles
 	if !l.unborn.Load() {
 		var err error
+		if files, err = listLogFiles(fsys, l.path); err != nil {
+			return err
+		}
+	}
+	if changed, err := l.completeSwaps(files.swaps); err != nil {
+		return err
+	} else if changed {
 		if files, err = listLogFiles(fsys, l.path); err != nil {
 			return err
 		}

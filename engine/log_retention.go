@@ -127,14 +127,19 @@ func (l *Log) deleteSegment(s *LogSegment, sync bool) error {
 			return err
 		}
 	}
+	l.removeFilesLater(renamed)
+	return nil
+}
+
+// removeFilesLater removes renamed files when file.delete.delay.ms has passed.
+func (l *Log) removeFilesLater(paths []string) {
 	l.m.janitor.after(msDuration(l.cfg.Load().FileDeleteDelayMs), func() {
-		for _, path := range renamed {
-			if err := fsys.Remove(path); err != nil && !isNotExist(err) {
+		for _, path := range paths {
+			if err := l.m.cfg.FS.Remove(path); err != nil && !isNotExist(err) {
 				l.m.logger.Warn("could not remove a deleted file", "path", path, "err", err)
 			}
 		}
 	})
-	return nil
 }
 
 // errIsFinal tells errors that concern one log from those that mean a failing disk.

@@ -39,13 +39,16 @@ func (l *Log) tooOld(s *LogSegment, cfg *LogConfig, maxTimestamp int64) bool {
 	} else {
 		age = l.nowMs() - s.createdMs
 	}
-	return age > cfg.SegmentMs-l.jitter(cfg, s.base)
+	most := cfg.SegmentMs
+	if cfg.Compact && cfg.MaxCompactionLagMs > 0 {
+		most = min(most, cfg.MaxCompactionLagMs) // the active segment is not compacted (KIP-354)
+	}
+	return age > most-l.jitter(min(cfg.SegmentJitterMs, most), s.base)
 }
 
-// jitter spreads the rolls of logs that began at the same time. It depends only on the segment's name, so
-// that it needs neither state nor a random source.
-func (l *Log) jitter(cfg *LogConfig, base int64) int64 {
-	bound := min(cfg.SegmentJitterMs, cfg.SegmentMs)
+// jitter is below bound and spreads the rolls of logs that began at the same time. It depends only on the
+// segment's name, so that it needs neither state nor a random source.
+func (l *Log) jitter(bound, base int64) int64 {
 	if bound == 0 {
 		return 0
 	}

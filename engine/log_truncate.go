@@ -40,6 +40,7 @@ func (l *Log) truncateTo(offset int64) error {
 
 func (l *Log) truncateLocked(offset int64) error {
 	l.changed = true
+	l.cleanAborts.Add(1)
 	segments := l.segments
 	i := segmentFor(segments, offset)
 	end := offset

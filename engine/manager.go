@@ -22,6 +22,7 @@ type LogManager struct {
 	dirs    []*logDir
 	pool    *handlePool
 	janitor *janitor
+	cleaner *logCleaner
 
 	createMu sync.Mutex // one Create or Delete at a time
 	mu       sync.RWMutex
@@ -46,6 +47,7 @@ func OpenLogManager(cfg Config) (*LogManager, error) {
 		pool:    &handlePool{fs: cfg.FS, limit: cfg.MaxOpenFiles},
 		janitor: newJanitor(cfg.Clock),
 	}
+	m.cleaner = newLogCleaner(m)
 	m.SetProducerIDExpiration(cfg.ProducerIDExpiration)
 	if err := m.openDirs(); err != nil {
 		m.closeFiles()
@@ -64,6 +66,7 @@ func OpenLogManager(cfg Config) (*LogManager, error) {
 		}
 	}
 	go m.janitor.run()
+	m.cleaner.start()
 	m.janitor.every(cfg.CheckpointInterval, func() { m.logCheckpointError(m.Checkpoint()) })
 	m.janitor.every(cfg.RetentionCheckInterval, func() { m.logCheckpointError(m.RunRetention()) })
 	m.janitor.every(cfg.ProducerIDExpirationCheckInterval, m.expireProducers)
@@ -378,6 +381,7 @@ func (m *LogManager) retire(tp TopicPartition, suffix string) (*Log, error) {
 	}
 	l.appendMu.Lock()
 	l.closed, l.deleted = true, true
+	l.cleanAborts.Add(1)
 	l.appendMu.Unlock()
 	// Readers and waiters first: nobody may look for the files under their old names.
 	l.fail(fmt.Errorf("%w: %s was deleted", ErrLogClosed, tp))
@@ -475,6 +479,7 @@ func (m *LogManager) Close() error {
 	m.createMu.Lock()
 	m.closed = true
 	m.createMu.Unlock()
+	m.cleaner.stop()
 	m.janitor.stop()
 	var errs []error
 	for _, d := range m.dirs {

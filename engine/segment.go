@@ -105,6 +105,14 @@ type batchAt struct {
 
 func (b batchAt) end() int64 { return b.position + b.size }
 
+// recordTimestamp is the largest timestamp of a batch's records, -1 if compaction has left none of them.
+func recordTimestamp(h recordbatch.Batch) int64 {
+	if h.Count() == 0 {
+		return -1
+	}
+	return h.MaxTimestamp()
+}
+
 // maxRelativeOffset is the largest distance of an offset from its segment's base that an index can hold.
 const maxRelativeOffset = math.MaxInt32
 
@@ -158,7 +166,7 @@ func (w *headerWalk) at(pos int64) (batchAt, recordbatch.Batch, error) {
 	if magic := h[magicOffset]; magic != recordbatch.Magic {
 		return batchAt{}, nil, fmt.Errorf("%w: position %d: magic %d", ErrCorrupt, pos, magic)
 	}
-	b := batchAt{position: pos, size: int64(size), base: h.BaseOffset(), last: h.LastOffset(), maxTimestamp: h.MaxTimestamp()}
+	b := batchAt{position: pos, size: int64(size), base: h.BaseOffset(), last: h.LastOffset(), maxTimestamp: recordTimestamp(h)}
 	if b.end() > w.end || b.last < b.base {
 		return batchAt{}, nil, fmt.Errorf("%w: batch of %d bytes at position %d ends behind the segment", ErrCorrupt, size, pos)
 	}

@@ -169,8 +169,18 @@ func (l *Log) AbortedTxns(from, upTo int64) ([]AbortedTxn, error) {
 	return txns, l.readFailed(err)
 }
 
+// abortedTxns looks again if a compaction or a deletion has taken files away meanwhile.
 func (l *Log) abortedTxns(from, upTo int64) (found []AbortedTxn, err error) {
-	segments := l.segmentList()
+	for {
+		segments := l.segmentList()
+		found, err = l.abortedTxnsIn(segments, from, upTo)
+		if now := l.segmentList(); err != nil || &now[0] == &segments[0] {
+			return found, err
+		}
+	}
+}
+
+func (l *Log) abortedTxnsIn(segments []*LogSegment, from, upTo int64) (found []AbortedTxn, err error) {
 	for _, s := range segments[segmentFor(segments, from):] {
 		txns, err := s.txns.entries(l.m.cfg.FS)
 		if err != nil {
