@@ -54,7 +54,7 @@ func New(cfg Config) (_ *Broker, err error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	b := &Broker{cfg: cfg, logger: cfg.Logger, live: configs.NewLive(cfg.Broker), quotas: quota.NewManager(), workers: newWorkers(cfg.Broker.Network.Workers)}
+	b := &Broker{cfg: cfg, logger: cfg.Logger, live: configs.NewLive(cfg.Broker), quotas: quota.NewManager(), workers: cfg.newWorkers()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Close())

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -453,32 +452,6 @@ func waitFor(t *testing.T, what string, cond func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("timed out waiting for %s", what)
 		}
-	}
-}
-
-func TestWorkers(t *testing.T) {
-	w := newWorkers(3)
-	var mu sync.Mutex
-	running, most, done := 0, 0, 0
-	for range 50 {
-		w.Do(func() {
-			mu.Lock()
-			running++
-			most = max(most, running)
-			mu.Unlock()
-			mu.Lock()
-			running--
-			done++
-			mu.Unlock()
-		})
-	}
-	w.Close()
-	if done != 50 || most > 3 {
-		t.Fatalf("%d done, %d at a time; want 50 and at most 3", done, most)
-	}
-	w.Do(func() { done++ })
-	if done != 51 {
-		t.Fatal("work after Close was dropped")
 	}
 }
 

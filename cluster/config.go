@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"log/slog"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -65,6 +66,13 @@ func (c *Config) netConfig(admission netio.Admission) netio.Config {
 		cfg.CopyThreshold, cfg.MultiCopyThreshold = n.MaxRequestBytes, n.MaxRequestBytes
 	}
 	return cfg
+}
+
+// newWorkers makes the pool for what may block: heavy requests get half of the
+// processors and half of the memory for requests.
+func (c *Config) newWorkers() *workers {
+	n := &c.Broker.Network
+	return newWorkers(n.Workers, max(1, runtime.GOMAXPROCS(0)/2), n.RequestMemoryBytes/2)
 }
 
 // groupConfig is the group coordinator's part of the configuration.

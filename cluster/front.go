@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -23,6 +22,7 @@ type front struct {
 	workers *workers
 	logger  *slog.Logger
 	limit   logLimit
+	closes  closeCounts
 
 	mu    sync.Mutex
 	conns map[*netio.Conn]*conn // open ones
@@ -34,6 +34,7 @@ type conn struct {
 	header protocol.RequestHeader // of the last request
 	// waiting is the request that holds the connection, nil when none does.
 	waiting *exchange
+	order   order
 	pause   pause
 }
 
@@ -73,11 +74,17 @@ func (f *front) Closed(c *netio.Conn, err error) {
 	if k.waiting != nil {
 		k.waiting.req.Cancel()
 	}
+	k.dropNext()
+	f.closed(c, k, err)
+}
+
+// dropNext ends the request that waits for its turn, if there is one.
+func (k *conn) dropNext() {
 	if k.pause.next != nil {
 		k.pause.take().NoResponse()
 	}
-	if err != nil {
-		f.logger.Debug("connection closed", "peer", c.RemoteAddr(), "err", err)
+	if nr := k.order.take(); nr != nil {
+		nr.NoResponse()
 	}
 }
 
@@ -91,13 +98,9 @@ type exchange struct {
 	req  *handlers.Request
 	held bool
 	done bool
+	// pipelined requests are counted in the connection's order until they end.
+	pipelined bool
 }
-
-var (
-	errShortFrame = errors.New("frame is shorter than a request header")
-	errUnserved   = errors.New("API key or version is not served")
-	errHandlerBug = errors.New("internal error")
-)
 
 // Request implements netio.Handler.
 func (f *front) Request(nr *netio.Request) {
@@ -107,6 +110,10 @@ func (f *front) Request(nr *netio.Request) {
 	}
 	f.handle(nr, k, false)
 }
+
+// loopFrameBytes is the longest frame that is decoded on an event loop, Produce
+// requests excepted: what is longer has room for thousands of elements.
+const loopFrameBytes = 64 << 10
 
 // handle begins a request. One that was delayed holds the connection already.
 func (f *front) handle(nr *netio.Request, k *conn, delayed bool) {
@@ -122,7 +129,11 @@ func (f *front) handle(nr *netio.Request, k *conn, delayed bool) {
 		x.Close(fmt.Errorf("%w: key %d", errUnserved, int16(binary.BigEndian.Uint16(frame))))
 		return
 	}
-	if api.Mode == handlers.OnWorker {
+	if !api.Pipelined && k.order.wait(nr, delayed) {
+		return
+	}
+	onWorker := api.Mode == handlers.OnWorker || !api.Pipelined && len(frame) > loopFrameBytes
+	if onWorker {
 		frame = nr.Keep()
 	}
 	body, err := k.header.Parse(frame)
@@ -137,28 +148,31 @@ func (f *front) handle(nr *netio.Request, k *conn, delayed bool) {
 		x.Close(fmt.Errorf("%w: key %d version %d", errUnserved, h.Key, h.Version))
 		return
 	}
-	if !api.Pipelined {
-		if !delayed {
-			nr.Hold()
-		}
-		x.held, k.waiting = true, x
-	}
 	x.req = handlers.NewRequest(h, body, &k.client, x, f.logger)
-	if api.Mode == handlers.OnWorker {
+	if api.Pipelined {
+		x.pipelined = true
+		k.order.unanswered++
+		x.run(api)
+		if !x.done {
+			if x.pause(); delayed && !x.held {
+				nr.Proceed()
+			}
+		}
+		return
+	}
+	if !delayed {
+		nr.Hold()
+	}
+	x.held, k.waiting = true, x
+	if onWorker {
 		x.req.Async()
-		f.workers.Do(func() { x.run(api) })
+		f.workers.Do(api.Estimate(len(frame)), func() { x.run(api) })
 		return
 	}
 	x.run(api)
-	if api.Pipelined && !x.done {
-		if x.pause(); delayed {
-			nr.Proceed()
-		}
-	}
 }
 
-// run calls the handler. A panic is a bug of ours: it is logged with its
-// request and costs the connection, not the process.
+// run calls the handler.
 func (x *exchange) run(api *handlers.API) {
 	defer x.recover()
 	c := x.f.broker.Quotas.Client(handlers.Anonymous, x.req.ClientIDString())
@@ -169,16 +183,6 @@ func (x *exchange) run(api *handlers.API) {
 	x.req.Meter(c, time.Now())
 	api.Handle(x.f.broker, x.req)
 	x.req.Returned(time.Now())
-}
-
-func (x *exchange) recover() {
-	v := recover()
-	if v == nil {
-		return
-	}
-	x.f.logger.Error("handler panicked", "peer", x.conn.client.Addr, "api_key", x.req.Key, "api_version", x.req.Version,
-		"panic", v, "stack", string(debug.Stack()))
-	x.req.Close(errHandlerBug)
 }
 
 // Post implements handlers.Responder.
@@ -222,6 +226,7 @@ func (x *exchange) Send() {
 	if x.end() {
 		x.pause()
 		x.nr.Respond()
+		x.f.next(x.conn)
 	}
 }
 
@@ -230,25 +235,20 @@ func (x *exchange) NoResponse() {
 	if x.end() {
 		x.pause()
 		x.nr.NoResponse()
+		x.f.next(x.conn)
 	}
 }
 
-// Close implements handlers.Responder: it ends the request and, with it, the
-// connection.
+// Close implements handlers.Responder: it ends the request and, once earlier
+// requests of the connection are answered, the connection.
 func (x *exchange) Close(err error) {
 	if !x.end() {
 		return
 	}
-	if n, ok := x.f.limit.Allow(time.Now()); ok {
-		args := []any{"peer", x.conn.client.Addr, "err", err, "dropped_lines", n}
-		if x.req != nil {
-			args = append(args, "api_key", x.req.Key, "api_version", x.req.Version)
-		}
-		x.f.logger.Warn("closing connection", args...)
-	}
 	c := x.nr.Conn()
+	x.conn.dropNext()
 	x.nr.NoResponse()
-	c.Close(err)
+	c.Finish(err)
 }
 
 // end marks the request as answered and reports whether it was not before.
@@ -259,6 +259,9 @@ func (x *exchange) end() bool {
 	x.done = true
 	if x.held && x.conn.waiting == x {
 		x.conn.waiting = nil
+	}
+	if x.pipelined {
+		x.conn.order.unanswered--
 	}
 	return true
 }

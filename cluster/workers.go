@@ -2,36 +2,64 @@ package cluster
 
 import "sync"
 
-// workers runs what may block, off the loops, on at most max goroutines, each
-// started when there is work that no idle one can take. The queue is bounded by
-// the connections: each has at most one request in it.
+// workers runs what may block or take long, off the loops, on at most max
+// goroutines, each started when there is work that no idle one can take.
+//
+// Tasks are light or heavy by the memory they are expected to take. Heavy ones
+// run beside each other only up to heavyMax goroutines and heavyMemory bytes (one
+// always runs), so that neither memory nor the processors are theirs alone.
+// Light and heavy tasks take turns, each kind in the order of arrival. Both
+// queues are bounded by the connections, and fair between them: each has at most
+// one request here, because that request holds it.
 type workers struct {
-	max int
+	max, heavyMax int
+	heavyMemory   int64
 
-	mu      sync.Mutex
-	queue   []func()
-	running int
-	waiting int
-	closed  bool
-	wake    *sync.Cond
-	wg      sync.WaitGroup
+	mu         sync.Mutex
+	light      []task
+	heavy      []task
+	heavyCount int   // running
+	heavyBytes int64 // of those
+	heavyLast  bool  // the last task begun was heavy
+	running    int
+	waiting    int
+	queued     int // longest both queues together have been
+	closed     bool
+	wake       *sync.Cond
+	wg         sync.WaitGroup
 }
 
-func newWorkers(max int) *workers {
-	w := &workers{max: max}
+// task is one call and the bytes it is expected to take.
+type task struct {
+	run   func()
+	bytes int64
+}
+
+// lightBytes is the most a light task takes.
+const lightBytes = 1 << 20
+
+// newWorkers makes a pool. heavyMax is at least 1.
+func newWorkers(max, heavyMax int, heavyMemory int64) *workers {
+	w := &workers{max: max, heavyMax: heavyMax, heavyMemory: heavyMemory}
 	w.wake = sync.NewCond(&w.mu)
 	return w
 }
 
-// Do queues f. After Close it runs f at once, on the caller.
-func (w *workers) Do(f func()) {
+// Do queues f, which is expected to take so many bytes of memory. After Close it
+// runs f at once, on the caller.
+func (w *workers) Do(bytes int64, f func()) {
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
 		f()
 		return
 	}
-	w.queue = append(w.queue, f)
+	if t := (task{f, bytes}); bytes > lightBytes {
+		w.heavy = append(w.heavy, t)
+	} else {
+		w.light = append(w.light, t)
+	}
+	w.queued = max(w.queued, len(w.light)+len(w.heavy))
 	switch {
 	case w.waiting > 0:
 		w.wake.Signal()
@@ -42,25 +70,55 @@ func (w *workers) Do(f func()) {
 	w.mu.Unlock()
 }
 
+// next takes the next task that may run now. mu is held.
+func (w *workers) next() (t task, heavy, ok bool) {
+	heavy = len(w.heavy) > 0 && w.heavyCount < w.heavyMax && (w.heavyCount == 0 || w.heavyBytes+w.heavy[0].bytes <= w.heavyMemory)
+	switch {
+	case heavy && (!w.heavyLast || len(w.light) == 0):
+		t, w.heavy = pop(w.heavy)
+		w.heavyCount++
+		w.heavyBytes += t.bytes
+	case len(w.light) > 0:
+		t, w.light = pop(w.light)
+		heavy = false
+	default:
+		return task{}, false, false
+	}
+	w.heavyLast = heavy
+	return t, heavy, true
+}
+
+func pop(q []task) (task, []task) {
+	t := q[0]
+	q[0] = task{}
+	return t, q[1:]
+}
+
 func (w *workers) run() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for {
-		for len(w.queue) == 0 {
-			if w.closed {
+		t, heavy, ok := w.next()
+		if !ok {
+			if w.closed && len(w.light)+len(w.heavy) == 0 {
 				w.running--
 				return
 			}
 			w.waiting++
 			w.wake.Wait()
 			w.waiting--
+			continue
 		}
-		f := w.queue[0]
-		w.queue[0] = nil
-		w.queue = w.queue[1:]
 		w.mu.Unlock()
-		f()
+		t.run()
 		w.mu.Lock()
+		if heavy {
+			w.heavyCount--
+			w.heavyBytes -= t.bytes
+			if w.closed {
+				w.wake.Broadcast() // others may wait for the room
+			}
+		}
 	}
 }
 

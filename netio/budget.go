@@ -100,6 +100,10 @@ func (l *Loop) feedOne() {
 	l.starved = l.starved[1:]
 	c.input.starving = false
 	c.touch() // it could not send till now
+	if c.links[listFrames].in {
+		c.input.window = 0
+		l.frames.touch(c, l.nowNs)
+	}
 	l.enqueue(c)
 }
 

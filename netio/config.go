@@ -71,6 +71,13 @@ type Config struct {
 	// senders cannot hold the memory of the others. Default 10 seconds.
 	InputStallTimeout time.Duration
 
+	// FrameTimeout and FrameBytesPerSecond bound how slowly a frame may arrive:
+	// within each FrameTimeout it is unfinished and we read it, it must get at
+	// least so many bytes for each second, or the connection closes. Kafka has no
+	// such limit. Defaults 30 seconds (negative: never) and 1024.
+	FrameTimeout        time.Duration
+	FrameBytesPerSecond int
+
 	// InputBudgetBytes bounds the memory of received bytes that wait for the
 	// rest of their frame, for their turn or for the answer of a kept request,
 	// over all loops. It is charged as bytes arrive: a declared length reserves
@@ -125,6 +132,8 @@ func (c *Config) EnsureDefaults() {
 	def(&c.IdleTimeout, 10*time.Minute)
 	def(&c.OutputStallTimeout, 5*time.Minute)
 	def(&c.InputStallTimeout, 10*time.Second)
+	def(&c.FrameTimeout, 30*time.Second)
+	def(&c.FrameBytesPerSecond, 1024)
 	def(&c.InputBudgetBytes, 256<<20)
 	def(&c.MaxPendingRequests, 64)
 	def(&c.MaxQueuedOutputBytes, 8<<20)
@@ -163,6 +172,8 @@ func (c *Config) Validate() error {
 		{"Loops", int64(c.Loops), 1, maxLoops},
 		{"MaxFrameBytes", int64(c.MaxFrameBytes), 1, maxFrameCeiling},
 		{"InputStallTimeout", int64(c.InputStallTimeout), int64(time.Millisecond), int64(24 * time.Hour)},
+		{"FrameTimeout", int64(c.FrameTimeout), -1 << 62, int64(24 * time.Hour)},
+		{"FrameBytesPerSecond", int64(c.FrameBytesPerSecond), 1, maxFrameCeiling},
 		{"InputBudgetBytes", c.InputBudgetBytes, 1, 1 << 50},
 		{"MaxPendingRequests", int64(c.MaxPendingRequests), 1, maxPendingBound},
 		{"MaxQueuedOutputBytes", int64(c.MaxQueuedOutputBytes), 1, maxFrameCeiling},

@@ -2,6 +2,7 @@ package netio
 
 import (
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,11 +41,16 @@ type Conn struct {
 	fd     int
 	handle handle
 	state  connState
-	queued bool // in loop.ready
+	queued bool // in loop.ready or loop.later
+	ending bool // Finish was called: closes once what was delivered is answered
 	err    error
 
 	io    connIO
 	links [numLists]connLink
+
+	turn      uint64 // of the loop, to which delivered and shareEnd belong
+	delivered int
+	shareEnd  time.Duration // of the loop's time
 
 	input  input
 	slots  slotQueue
@@ -78,8 +84,24 @@ func (c *Conn) Close(err error) {
 		return
 	}
 	c.state = connClosing
-	c.err = err
+	if !c.ending {
+		c.err = err
+	}
 	c.loop.dying = append(c.loop.dying, c)
+}
+
+// Finish closes the connection in order: no further frame is delivered and
+// nothing more is read, requests that were delivered are still answered, and
+// when the last answer has left, or after 30 seconds, the connection closes with
+// err. Later calls, also of Close with another error, keep the first one's.
+func (c *Conn) Finish(err error) {
+	if c.state != connOpen || c.ending {
+		return
+	}
+	c.ending, c.err = true, err
+	c.loop.unwatchFrame(c)
+	c.armGrace()
+	c.loop.enqueue(c)
 }
 
 // work is the connection's part of a turn: send, deliver what had to wait, see
@@ -94,6 +116,16 @@ func (c *Conn) work() {
 		c.pump()
 	}
 	c.settle()
+	c.yield()
+}
+
+// yield has the connection come again in the next turn when it has used up its
+// share of this one and there is more to deliver.
+func (c *Conn) yield() {
+	if c.state == connOpen && !c.queued && c.input.buffered() > 0 && c.shareSpent() {
+		c.queued = true
+		c.loop.later = append(c.loop.later, c)
+	}
 }
 
 // settle brings the reading state in line with what the connection may take,
@@ -103,7 +135,12 @@ func (c *Conn) settle() {
 		return
 	}
 	c.updateReading()
+	c.watchFrame()
 	if c.slots.len > 0 || c.output.busy() {
+		return
+	}
+	if c.ending {
+		c.Close(c.err)
 		return
 	}
 	if c.input.eof && !c.frameWaiting() {
@@ -126,6 +163,7 @@ func (c *Conn) teardown() {
 	c.state = connDetached
 	l.idle.remove(c)
 	l.stalled.remove(c)
+	l.unwatchFrame(c)
 	if c.grace != nil {
 		c.grace.Stop()
 	}

@@ -4,6 +4,7 @@ package netio
 const (
 	listIdle = iota
 	listStalled
+	listFrames
 	numLists
 )
 

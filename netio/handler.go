@@ -10,10 +10,13 @@ var (
 	ErrIdle = errors.New("netio: connection idle for too long")
 	// ErrOutputStalled closes a connection after Config.OutputStallTimeout.
 	ErrOutputStalled = errors.New("netio: peer takes no output")
+	// ErrFrameTimeout closes a connection whose unfinished frame got fewer bytes
+	// within Config.FrameTimeout than Config.FrameBytesPerSecond asks for.
+	ErrFrameTimeout = errors.New("netio: frame takes too long to arrive")
 	// ErrInputStalled closes a connection after Config.InputStallTimeout.
 	ErrInputStalled = errors.New("netio: frame stands still while input memory is short")
 	// ErrHalfClosed closes a connection whose peer has ended its side and whose
-	// unanswered requests did not finish within the grace time.
+	// unanswered requests did not finish within 30 seconds.
 	ErrHalfClosed = errors.New("netio: peer has closed and answers are overdue")
 	// ErrServerClosed is the reason of connections closed by Server.Close, and
 	// the error of Listen or Start on a closed server.

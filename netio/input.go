@@ -3,6 +3,7 @@ package netio
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 )
 
 const (
@@ -29,6 +30,7 @@ type input struct {
 	buf        []byte // block of the arena, charged to the budget, nil when empty
 	start, end int    // bytes not delivered yet: buf[start:end]
 
+	window     int      // bytes received since the unfinished frame was last looked at
 	held       *Request // no delivery until it is answered or proceeds
 	delivering bool     // inside Handler.Request
 	whole      bool     // ... with the frame that is all of buf
@@ -41,16 +43,52 @@ func (in *input) buffered() int { return in.end - in.start }
 // blocked reports that no frame may be delivered now.
 func (c *Conn) blocked() bool {
 	cfg := &c.loop.srv.cfg
-	return c.state != connOpen || c.input.held != nil || c.input.delivering || c.loop.draining ||
+	return c.state != connOpen || c.ending || c.input.held != nil || c.input.delivering || c.loop.draining ||
 		c.slots.len >= cfg.MaxPendingRequests || c.output.queued > cfg.MaxQueuedOutputBytes
 }
 
+// Bounds of what one connection may have delivered in one turn while others
+// wait. The time is looked at every few requests.
+const (
+	shareRequests = 64
+	shareStep     = 4
+	shareTime     = 500 * time.Microsecond
+)
+
+// shareSpent reports that no further frame may be delivered in this turn.
+func (c *Conn) shareSpent() bool {
+	return c.turn == c.loop.turnNo && c.delivered >= shareRequests
+}
+
+// mayDeliver reports that a frame may be delivered now.
+func (c *Conn) mayDeliver() bool { return !c.blocked() && !c.shareSpent() }
+
+// takeShare counts a delivery against the share of the turn.
+func (c *Conn) takeShare() {
+	l := c.loop
+	if c.turn != l.turnNo {
+		c.turn, c.delivered = l.turnNo, 0
+	}
+	if c.delivered++; c.delivered%shareStep != 0 {
+		return
+	}
+	now := time.Since(l.start)
+	if c.delivered == shareStep {
+		c.shareEnd = now + shareTime
+	} else if now >= c.shareEnd {
+		c.delivered = max(c.delivered, shareRequests)
+	}
+}
+
 // frameLen reads the length at the head of b, which holds at least lengthBytes;
-// ok is false, and the connection closing, when it is out of range.
+// ok is false, and the connection ending, when it is out of range.
 func (c *Conn) frameLen(b []byte) (n int, ok bool) {
 	v := int32(binary.BigEndian.Uint32(b))
 	if v < 0 || int(v) > c.loop.srv.cfg.MaxFrameBytes {
-		c.Close(fmt.Errorf("%w: %d bytes", ErrFrameTooLarge, v))
+		if !c.ending {
+			c.loop.stats.frameLengths.Add(1)
+		}
+		c.Finish(fmt.Errorf("%w: %d bytes", ErrFrameTooLarge, v))
 		return 0, false
 	}
 	return int(v), true
@@ -64,7 +102,8 @@ func (c *Conn) onReceived(p []byte) {
 		return
 	}
 	c.touch()
-	for len(p) > 0 && !c.blocked() {
+	c.input.window += len(p)
+	for len(p) > 0 && c.mayDeliver() {
 		switch {
 		case c.input.buffered() == 0:
 			p = c.deliverFrom(p)
@@ -75,16 +114,17 @@ func (c *Conn) onReceived(p []byte) {
 	if c.state != connOpen {
 		return
 	}
-	if len(p) > 0 {
+	if len(p) > 0 && !c.ending {
 		c.stash(p)
 	}
 	c.settle()
+	c.yield()
 }
 
 // deliverFrom delivers the frames at the head of p and buffers an incomplete
 // one. It returns what is left because delivery became blocked.
 func (c *Conn) deliverFrom(p []byte) []byte {
-	for !c.blocked() {
+	for c.mayDeliver() {
 		if len(p) < lengthBytes {
 			break
 		}
@@ -98,7 +138,7 @@ func (c *Conn) deliverFrom(p []byte) []byte {
 		c.deliver(p[lengthBytes:lengthBytes+n:lengthBytes+n], false)
 		p = p[lengthBytes+n:]
 	}
-	if len(p) > 0 && !c.blocked() {
+	if len(p) > 0 && c.mayDeliver() {
 		c.stash(p)
 		return nil
 	}
@@ -130,7 +170,7 @@ func (c *Conn) topUp(p []byte) []byte {
 // deliverBuffered delivers the whole frames in the buffer as far as it may.
 func (c *Conn) deliverBuffered() {
 	in := &c.input
-	for in.buffered() >= lengthBytes && !c.blocked() {
+	for in.buffered() >= lengthBytes && c.mayDeliver() {
 		n, ok := c.frameLen(in.buf[in.start:])
 		if !ok {
 			return
@@ -164,6 +204,10 @@ func (c *Conn) deliver(frame []byte, whole bool) {
 	r := l.newRequest(c, frame)
 	c.slots.push(r)
 	l.stats.frames.Add(1)
+	if c.links[listFrames].in {
+		l.unwatchFrame(c)
+	}
+	c.takeShare()
 	c.input.delivering, c.input.whole = true, whole
 	l.handler.Request(r)
 	c.input.delivering, c.input.whole = false, false
@@ -231,8 +275,10 @@ func (c *Conn) onDirect(n int) {
 	c.loop.stats.bytesReceived.Add(int64(n))
 	c.touch()
 	c.input.end += n
+	c.input.window += n
 	c.deliverBuffered()
 	c.settle()
+	c.yield()
 }
 
 // onReadEnd is the driver's word that no more bytes come: err is nil when the
@@ -255,7 +301,7 @@ func (c *Conn) onReadEnd(err error) {
 // updateReading tells the driver whether to read.
 func (c *Conn) updateReading() {
 	in := &c.input
-	want := !in.eof && !(c.blocked() && in.buffered() >= readAheadBytes) && !c.starve()
+	want := !in.eof && !c.ending && !(!c.mayDeliver() && in.buffered() >= readAheadBytes) && !c.starve()
 	if want != c.io.reading {
 		c.io.reading = want
 		if !want {

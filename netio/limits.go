@@ -67,11 +67,66 @@ func (l *Loop) closeStalled() {
 	for c := l.stalled.head; c != nil && c.links[listStalled].at+limit <= l.nowNs; c = l.stalled.head {
 		l.stalled.remove(c)
 		l.stats.stallClosed.Add(1)
+		l.stats.outputStalled.Add(1)
 		c.Close(ErrOutputStalled)
 	}
 }
 
-// armGrace bounds the rest of a half-closed connection's life.
+// armGrace bounds the rest of the life of a connection that is half-closed or
+// ending.
 func (c *Conn) armGrace() {
-	c.grace = c.loop.After(halfCloseGrace, func() { c.Close(ErrHalfClosed) })
+	if c.grace == nil {
+		c.grace = c.loop.After(halfCloseGrace, func() { c.Close(ErrHalfClosed) })
+	}
+}
+
+// watchFrame puts the connection among those whose unfinished frame has to make
+// progress, or takes it out.
+func (c *Conn) watchFrame() {
+	l := c.loop
+	partial := c.input.buffered() > 0 && c.mayDeliver() // what was whole has been delivered
+	switch {
+	case partial == c.links[listFrames].in:
+	case partial:
+		c.input.window = 0
+		l.frames.touch(c, l.nowNs)
+		l.armFrames()
+	default:
+		l.unwatchFrame(c)
+	}
+}
+
+func (l *Loop) unwatchFrame(c *Conn) { l.frames.remove(c) }
+
+func (l *Loop) armFrames() {
+	limit := l.srv.cfg.FrameTimeout
+	if l.frameTick != nil || limit < 0 || l.frames.head == nil {
+		return
+	}
+	at := l.frames.head.links[listFrames].at + int64(limit)
+	l.frameTick = l.After(time.Duration(at-l.nowNs), func() {
+		l.frameTick = nil
+		l.closeSlowFrames()
+		l.armFrames()
+	})
+}
+
+// closeSlowFrames looks at every unfinished frame once per FrameTimeout: one that
+// got fewer bytes than the least rate gives, although it was read all the time,
+// ends its connection. So a frame that stands still ends it after two timeouts at
+// the latest.
+func (l *Loop) closeSlowFrames() {
+	cfg := &l.srv.cfg
+	limit := int64(cfg.FrameTimeout)
+	least := int(cfg.FrameTimeout.Seconds() * float64(cfg.FrameBytesPerSecond))
+	for c := l.frames.head; c != nil && c.links[listFrames].at+limit <= l.nowNs; c = l.frames.head {
+		if c.input.window >= max(least, 1) || c.input.starving || !c.io.reading {
+			c.input.window = 0
+			l.frames.touch(c, l.nowNs)
+			continue
+		}
+		l.frames.remove(c)
+		l.stats.frameTimeouts.Add(1)
+		c.Finish(ErrFrameTimeout)
+	}
 }

@@ -29,6 +29,7 @@ type Loop struct {
 	now    time.Time
 	nowNs  int64 // since start
 	timers timerHeap
+	turnNo uint64 // one more before every wait
 
 	conns     []*Conn  // by slot, nil: free
 	gens      []uint32 // by slot
@@ -44,6 +45,8 @@ type Loop struct {
 	stalled   connList // those with unsent output, longest without progress first
 	idleTimer *Timer   // for the head of idle, nil when none is needed
 	outTimer  *Timer   // for the head of stalled
+	frames    connList // those with an unfinished frame, longest not looked at first
+	frameTick *Timer   // for the head of frames
 
 	starved  []*Conn // stopped reading because the input budget is spent
 	pass     *Conn   // may finish its frame although the budget is spent
@@ -70,7 +73,7 @@ func newLoop(s *Server, index int) (*Loop, error) {
 	return &Loop{
 		srv: s, index: index, handler: s.handler, log: s.cfg.Logger.With("loop", index),
 		mail: mail, start: now, now: now, quiet: make(chan struct{}),
-		idle: connList{which: listIdle}, stalled: connList{which: listStalled},
+		idle: connList{which: listIdle}, stalled: connList{which: listStalled}, frames: connList{which: listFrames},
 	}, nil
 }
 
@@ -139,6 +142,7 @@ func (l *Loop) turn() {
 		timeout = 0
 	}
 	l.stats.memory.Store(l.mem.inUse)
+	l.turnNo++
 	err := l.drv.wait(timeout)
 	l.mail.asleep.Store(false)
 	l.stats.turns.Add(1)

@@ -15,6 +15,9 @@ type Stats struct {
 	AcceptErrors  int64 // failed accepts, each followed by a pause
 	IdleClosed    int64
 	StallClosed   int64 // output or input stood still for too long
+	OutputStalled int64 // ... of them, output
+	FrameTimeouts int64 // closed: a frame arrived too slowly (ErrFrameTimeout)
+	FrameLengths  int64 // closed: a frame's length was out of range (ErrFrameTooLarge)
 
 	Frames        int64 // delivered to the handler
 	BytesReceived int64
@@ -43,7 +46,8 @@ type Stats struct {
 // loopStats are one loop's counters: written by its thread (wakeups by any),
 // read by Stats.
 type loopStats struct {
-	accepted, acceptRests, acceptsFull, rejectedPerIP, rejectedRate, crowdedOut, acceptErrors, idleClosed, stallClosed,
+	accepted, acceptRests, acceptsFull, rejectedPerIP, rejectedRate, crowdedOut, acceptErrors, idleClosed, stallClosed, outputStalled,
+	frameTimeouts, frameLengths,
 	frames, bytesReceived,
 	bytesMemory, bytesSendfile, bytesCopied, bytesUnsendable, socketFull, coldWaits,
 	readPauses, budgetPauses, memory, bufferExhausted,
@@ -70,6 +74,9 @@ func (s *Server) Stats() Stats {
 			{&t.AcceptErrors, &c.acceptErrors},
 			{&t.IdleClosed, &c.idleClosed},
 			{&t.StallClosed, &c.stallClosed},
+			{&t.OutputStalled, &c.outputStalled},
+			{&t.FrameTimeouts, &c.frameTimeouts},
+			{&t.FrameLengths, &c.frameLengths},
 			{&t.Frames, &c.frames},
 			{&t.BytesReceived, &c.bytesReceived},
 			{&t.BytesMemory, &c.bytesMemory},

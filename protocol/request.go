@@ -146,7 +146,7 @@ func NewRequest(key, version int16) kmsg.Request {
 //
 // The body is first checked against the layout of its version: every length and
 // count against the bytes that are there, no byte left over, and no more than
-// maxElements array elements. Only then kmsg decodes it, which on its own bounds
+// MaxElements array elements. Only then kmsg decodes it, which on its own bounds
 // an array by one byte per element, does not bound tagged fields at all, and does
 // not say where it stopped.
 //

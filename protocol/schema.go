@@ -12,9 +12,9 @@ import (
 // takes: kmsg makes slices from the element counts it reads, and a map entry of
 // every tag it does not know.
 const (
-	// maxElements is the number of array elements in a request, nested ones
+	// MaxElements is the number of array elements in a request, nested ones
 	// included.
-	maxElements = 1 << 20
+	MaxElements = 1 << 18
 	// maxUnknownTags is the number of tagged fields nobody has defined.
 	maxUnknownTags = 1000
 )
@@ -294,7 +294,7 @@ func (c *checker) array(elem *node, b []byte) (rest []byte, ok bool) {
 		return b, true
 	}
 	// elem.min is never 0: every field takes a byte, and no structure is without.
-	if count > len(b)/elem.min || count > maxElements-c.elements {
+	if count > len(b)/elem.min || count > MaxElements-c.elements {
 		return nil, false
 	}
 	c.elements += count

@@ -74,7 +74,7 @@ func handle01Fetch(b *Broker, r *Request) {
 		return
 	}
 	r.Async()
-	b.Workers(func() {
+	b.Workers(small(0), func() {
 		f.read(false)
 		r.Post(f.answerOrWait)
 	})
@@ -189,7 +189,7 @@ func (f *delayedFetch) finish() {
 		f.reply()
 		return
 	}
-	f.b.Workers(func() {
+	f.b.Workers(small(0), func() {
 		f.read(false)
 		f.r.Post(f.reply)
 	})

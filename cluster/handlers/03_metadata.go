@@ -36,7 +36,7 @@ func handle03Metadata(b *Broker, r *Request) {
 	}
 	if n := len(req.Topics); all && image.TopicCount() > metadataOnLoop || n > metadataOnLoop {
 		r.Async()
-		b.Workers(func() { r.Reply(metadata(b, r, image, &req, all)) })
+		b.Workers(small(0), func() { r.Reply(metadata(b, r, image, &req, all)) })
 		return
 	}
 	r.Reply(metadata(b, r, image, &req, all))

@@ -216,7 +216,7 @@ func TestMetadataOfManyTopics(t *testing.T) {
 	}
 	b := newAdminBroker(t, nil, records...)
 	workers := 0
-	b.Workers = func(f func()) { workers++; go f() }
+	b.Workers = func(_ int64, f func()) { workers++; go f() }
 	if resp := ask[*kmsg.MetadataResponse](t, b, kmsg.NewPtrMetadataRequest(), 12); len(resp.Topics) != n || *resp.Topics[n-1].Topic != fmt.Sprintf("t%04d", n-1) {
 		t.Errorf("%d topics", len(resp.Topics))
 	}

@@ -93,7 +93,7 @@ func newAdminBroker(t *testing.T, change func(*controller.Config), first ...cont
 			t.Error(err)
 		}
 	})
-	return &Broker{NodeID: 1, ClusterID: "some-cluster", Configs: cfg, Live: live, Controller: c, Workers: func(f func()) { go f() }}
+	return &Broker{NodeID: 1, ClusterID: "some-cluster", Configs: cfg, Live: live, Controller: c, Workers: func(_ int64, f func()) { go f() }}
 }
 
 // adminResponder takes one answer; its loop is whatever goroutine posts.

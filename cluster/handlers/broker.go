@@ -37,8 +37,9 @@ type Broker struct {
 
 	// Advertised are the APIs as ApiVersions shows them; see Advertised.
 	Advertised []protocol.VersionRange
-	// Workers runs a function that may block on a bounded pool, soon.
-	Workers func(func())
+	// Workers runs a function that may block on a bounded pool, soon. bytes is the
+	// memory it is expected to take.
+	Workers func(bytes int64, f func())
 	// Stopping says that nothing new may wait.
 	Stopping atomic.Bool
 	// FetchMaxBytes bounds a fetch answer (fetch.max.bytes).

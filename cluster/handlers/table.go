@@ -22,9 +22,10 @@ type API struct {
 	// Pipelined lets the connection's next request start when Handle has
 	// returned, before this one is answered.
 	Pipelined bool
-	// Estimate is the memory, in bytes, that handling a frame of the given
-	// size is expected to take beside the frame itself.
-	Estimate func(frameBytes int) int
+	// Estimate is the most memory, in bytes, that handling a frame of the given
+	// size takes beside the frame itself, but for what the cluster's own size
+	// adds. What runs on workers is admitted by it.
+	Estimate func(frameBytes int) int64
 	Handle   func(*Broker, *Request)
 }
 
@@ -71,12 +72,21 @@ var table = []API{
 	{Key: 75, Min: 0, Max: 0, Mode: OnLoop, Estimate: decoded, Handle: handle75DescribeTopicPartitions},
 }
 
-// small estimates requests whose decoded form is views on the frame.
-func small(int) int { return 4 << 10 }
+// small estimates requests without arrays, and those whose decoded form is views
+// on the frame.
+func small(int) int64 { return 4 << 10 }
 
-// decoded estimates requests that are decoded into Go values of a few times
-// their size.
-func decoded(frameBytes int) int { return 4*frameBytes + 4<<10 }
+// decoded estimates requests that are decoded into Go values. An element may
+// take two bytes in a frame and a hundred in memory, and as much again in the
+// answer; the number of elements is bounded.
+func decoded(frameBytes int) int64 {
+	return min(perFrameByte*int64(frameBytes), perElement*protocol.MaxElements+int64(frameBytes)) + 4<<10
+}
+
+const (
+	perFrameByte = 100
+	perElement   = 400
+)
 
 // byKey indexes the table by API key.
 var byKey = func() (m [128]*API) {
