@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -30,8 +31,11 @@ func (b *Broker) Effective() []Effective {
 	return out
 }
 
+// countIfSet are the keys that exclude others when they are set, be it to their default.
+var countIfSet = []string{"security.inter.broker.protocol"}
+
 // Print writes the effective configuration as a properties file that starts the same broker: each key with the
-// place its value comes from, null keys and secrets as comments. With all false, keys left at their default are
+// place its value comes from, null keys and secrets as comments, and so what would mean more if it stood there. With all false, keys left at their default are
 // left out.
 func (b *Broker) Print(w io.Writer, all bool) error {
 	var out strings.Builder
@@ -44,7 +48,7 @@ func (b *Broker) Print(w io.Writer, all bool) error {
 			remark += ", no effect: " + e.Def.Note
 		}
 		fmt.Fprintf(&out, "# %s\n", remark)
-		if e.Value == "null" || e.Def.Sensitive() {
+		if e.Value == "null" || e.Def.Sensitive() || e.Layer == FromDefault && slices.Contains(countIfSet, e.Def.Name) {
 			out.WriteString("#")
 		}
 		fmt.Fprintf(&out, "%s=%s\n", e.Def.Name, escapeValue(e.Value))

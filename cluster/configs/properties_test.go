@@ -63,20 +63,3 @@ func TestParsePropertiesMalformedEscape(t *testing.T) {
 		}
 	}
 }
-
-// FuzzParseProperties: nothing crashes the parser, and a value it read and escapeValue wrote is read again.
-func FuzzParseProperties(f *testing.F) {
-	f.Add("a=b\\\n c\n#d\ne\\u0041:\tf\\")
-	f.Fuzz(func(t *testing.T, text string) {
-		settings, err := ParseProperties("f", text)
-		if err != nil {
-			return
-		}
-		for _, s := range settings {
-			again, err := ParseProperties("f", "k="+escapeValue(s.Value))
-			if err != nil || len(again) != 1 || again[0].Value != s.Value {
-				t.Errorf("%q is written as %q and read as %v, %v", s.Value, escapeValue(s.Value), again, err)
-			}
-		}
-	})
-}
