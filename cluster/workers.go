@@ -109,6 +109,9 @@ func (w *workers) run() {
 			w.waiting--
 			continue
 		}
+		if w.waiting > 0 && len(w.light)+len(w.heavy) > 0 {
+			w.wake.Signal() // what could not run before may run now
+		}
 		w.mu.Unlock()
 		t.run()
 		w.mu.Lock()
