@@ -16,6 +16,7 @@ import (
 	"kserver/cluster/handlers"
 	"kserver/cluster/quota"
 	"kserver/cluster/replica"
+	"kserver/cluster/telemetry"
 	"kserver/engine"
 	"kserver/netio"
 	"kserver/pagecache"
@@ -38,6 +39,7 @@ type Broker struct {
 	wheel      *coordinator.Wheel
 	groups     *group.Coordinator
 	quotas     *quota.Manager
+	telemetry  *telemetry.Manager
 	controller *controller.Controller
 	workers    *workers
 	front      *front
@@ -55,6 +57,7 @@ func New(cfg Config) (_ *Broker, err error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	b := &Broker{cfg: cfg, logger: cfg.Logger, live: configs.NewLive(cfg.Broker), quotas: quota.NewManager(), workers: cfg.newWorkers()}
+	b.telemetry = telemetry.NewManager(cfg.Broker.Metrics.TelemetryMaxBytes, time.Now)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Close())
@@ -63,7 +66,7 @@ func New(cfg Config) (_ *Broker, err error) {
 	if !cfg.DisableWarm {
 		b.warm = pagecache.NewWarmer(pagecache.Config{})
 	}
-	b.front = &front{workers: b.workers, logger: cfg.Logger, conns: map[*netio.Conn]*conn{}}
+	b.front = &front{workers: b.workers, logger: cfg.Logger, conns: map[*netio.Conn]*conn{}, times: map[*netio.Loop]*handlers.RequestTimes{}}
 	b.connections = quota.NewConnections()
 	b.connections.SetLimits(connectionLimits(&cfg.Broker.Network))
 	if b.server, err = netio.New(cfg.netConfig(door{b.connections}), b.front); err != nil {
@@ -168,7 +171,7 @@ func (b *Broker) compose(endpoints map[string]handlers.Endpoint) error {
 	cfg := b.cfg.controllerConfig()
 	cfg.Log = metadataLog{log}
 	cfg.ClusterID = b.logs.ClusterID()
-	cfg.Publisher = &publisher{nodeID: b.cfg.Broker.NodeID, live: b.live, replicas: b.replicas, groups: b.groups, quotas: b.quotas, connections: b.connections, configure: b.configure, logger: b.logger}
+	cfg.Publisher = &publisher{nodeID: b.cfg.Broker.NodeID, live: b.live, replicas: b.replicas, groups: b.groups, quotas: b.quotas, telemetry: b.telemetry, connections: b.connections, configure: b.configure, logger: b.logger}
 	cfg.Settings = settingRules{b.live}
 	for _, a := range b.cfg.Broker.Network.Advertised {
 		e := endpoints[a.Name]
@@ -190,7 +193,7 @@ func (b *Broker) handlers(endpoints map[string]handlers.Endpoint) *handlers.Brok
 	h := &handlers.Broker{
 		NodeID: b.cfg.Broker.NodeID, ClusterID: b.logs.ClusterID(), Endpoints: endpoints,
 		Configs: b.cfg.Broker, Live: b.live, Replicas: b.replicas, Sessions: replica.NewSessionCache(n.FetchSessions, time.Now),
-		Groups: b.groups, Controller: b.controller, Quotas: b.quotas,
+		Groups: b.groups, Controller: b.controller, Quotas: b.quotas, Telemetry: b.telemetry,
 		Coordinators: &coordinator.Finder{
 			Directory: directory{b.controller},
 			Topics:    map[coordinator.KeyType]string{coordinator.KeyGroup: group.TopicName},

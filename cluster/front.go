@@ -26,12 +26,14 @@ type front struct {
 
 	mu    sync.Mutex
 	conns map[*netio.Conn]*conn // open ones
+	times map[*netio.Loop]*handlers.RequestTimes
 }
 
 // conn is the front's part of a connection.
 type conn struct {
 	client handlers.Client
 	header protocol.RequestHeader // of the last request
+	times  *handlers.RequestTimes // of the loop
 	// waiting is the request that holds the connection, nil when none does.
 	waiting *exchange
 	order   order
@@ -44,6 +46,10 @@ func (f *front) Opened(c *netio.Conn) {
 	k := &conn{client: handlers.Client{Addr: addr, Host: "/" + addr.Addr().Unmap().String(), Listener: c.Listener()}}
 	c.Attachment = k
 	f.mu.Lock()
+	if k.times = f.times[c.Loop()]; k.times == nil {
+		k.times = f.broker.Metrics.Shard()
+		f.times[c.Loop()] = k.times
+	}
 	f.conns[c] = k
 	f.mu.Unlock()
 }
@@ -71,6 +77,9 @@ func (f *front) Closed(c *netio.Conn, err error) {
 	delete(f.conns, c)
 	f.mu.Unlock()
 	k := c.Attachment.(*conn)
+	if k.client.Telemetry.Load() {
+		f.broker.Telemetry.Disconnected(&k.client)
+	}
 	if k.waiting != nil {
 		k.waiting.req.Cancel()
 	}
@@ -96,8 +105,10 @@ type exchange struct {
 	loop *netio.Loop
 	conn *conn
 	req  *handlers.Request
-	held bool
-	done bool
+	// began is the turn of the loop in which the request came, or its wait for a pause was over.
+	began time.Time
+	held  bool
+	done  bool
 	// pipelined requests are counted in the connection's order until they end.
 	pipelined bool
 }
@@ -118,7 +129,7 @@ const loopFrameBytes = 64 << 10
 // handle begins a request. One that was delayed holds the connection already.
 func (f *front) handle(nr *netio.Request, k *conn, delayed bool) {
 	c := nr.Conn()
-	x := &exchange{f: f, nr: nr, loop: c.Loop(), conn: k}
+	x := &exchange{f: f, nr: nr, loop: c.Loop(), conn: k, began: c.Loop().Now()}
 	frame := nr.Frame()
 	if len(frame) < 2 {
 		x.Close(errShortFrame)
@@ -149,6 +160,7 @@ func (f *front) handle(nr *netio.Request, k *conn, delayed bool) {
 		return
 	}
 	x.req = handlers.NewRequest(h, body, &k.client, x, f.logger)
+	x.req.Metrics = &f.broker.Metrics
 	if api.Pipelined {
 		x.pipelined = true
 		k.order.unanswered++
@@ -257,6 +269,9 @@ func (x *exchange) end() bool {
 		return false
 	}
 	x.done = true
+	if x.req != nil {
+		x.conn.times.Observe(x.req.Key, time.Since(x.began))
+	}
 	if x.held && x.conn.waiting == x {
 		x.conn.waiting = nil
 	}

@@ -9,6 +9,7 @@ import (
 	"kserver/cluster/group"
 	"kserver/cluster/quota"
 	"kserver/cluster/replica"
+	"kserver/cluster/telemetry"
 	"kserver/engine"
 )
 
@@ -22,6 +23,7 @@ type publisher struct {
 	replicas    *replica.Manager
 	groups      *group.Coordinator
 	quotas      *quota.Manager
+	telemetry   *telemetry.Manager
 	connections *quota.Connections
 	// configure puts broker settings in force, besides those of topics and groups.
 	configure func(*configs.Broker)
@@ -45,6 +47,9 @@ func (p *publisher) Publish(d *controller.Delta, image *controller.MetadataImage
 		clients, addresses := p.enforced(image)
 		p.quotas.Update(clients)
 		p.connections.SetAddressRates(addresses)
+	}
+	if clientMetricsChanged(d) {
+		p.telemetry.Update(p.subscriptions(image))
 	}
 	var deleted []group.TopicInfo
 	for _, c := range d.Topics() {

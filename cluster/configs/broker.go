@@ -18,6 +18,7 @@ type Broker struct {
 	Topics  Topics
 	Groups  Groups
 	Offsets Offsets
+	Metrics Metrics
 
 	// ShutdownTimeout (shutdown.timeout.ms) bounds how long a stop waits for requests in flight.
 	ShutdownTimeout time.Duration
@@ -104,6 +105,12 @@ type Offsets struct {
 	Retention              time.Duration // offsets.retention.minutes
 	RetentionCheckInterval time.Duration // offsets.retention.check.interval.ms
 	MaxMetadataBytes       int           // offset.metadata.max.bytes
+}
+
+// Metrics holds where the broker's metrics are read, and what clients may push of theirs.
+type Metrics struct {
+	Listeners         []Listener // metrics.listeners; none, when nobody is to read them
+	TelemetryMaxBytes int        // telemetry.max.bytes
 }
 
 // ReplicationFactor returns the replication factor an internal topic gets: the configured one, but no more than

@@ -24,6 +24,7 @@ func (p *parser) build() *Broker {
 	p.buildListeners(&b.Network)
 	p.buildStorage(&b.Storage)
 	p.buildTopics(b)
+	p.buildMetrics(&b.Metrics)
 	p.checkRelations()
 	b.ClusterID = p.text("cluster.id")
 	b.ShutdownTimeout = p.duration("shutdown.timeout.ms")

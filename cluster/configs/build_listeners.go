@@ -117,6 +117,22 @@ func (p *parser) buildInterBroker(n *Network, protocols map[string]string) {
 	}
 }
 
+// buildMetrics reads the keys of the broker's metrics and of clients'.
+func (p *parser) buildMetrics(m *Metrics) {
+	m.TelemetryMaxBytes = int(p.long("telemetry.max.bytes"))
+	for _, item := range p.list("metrics.listeners") {
+		l, err := parseListeners([]string{item}, true)
+		if err == nil && l[0].Name != "HTTP" {
+			err = fmt.Errorf("%q does not begin with http://", item)
+		}
+		if err != nil {
+			p.fail("metrics.listeners", err.Error(), "correct it, as in http://127.0.0.1:9404")
+			return
+		}
+		m.Listeners = append(m.Listeners, l...)
+	}
+}
+
 func names(listeners []Listener) []string {
 	var out []string
 	for _, l := range listeners {

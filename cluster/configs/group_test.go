@@ -1,6 +1,10 @@
 package configs
 
-import "testing"
+import (
+	"slices"
+	"testing"
+	"time"
+)
 
 // TestValidateGroup has the messages of Kafka 4.3.1.
 func TestValidateGroup(t *testing.T) {
@@ -36,7 +40,8 @@ func TestValidateClientMetrics(t *testing.T) {
 		settings map[string]string
 		want     string
 	}{
-		{"m", pairs("interval.ms", "1000", "metrics", "a,b,a", "match", "client_id=x.*,client_software_name=(?!y)z++"), ""},
+		{"m", pairs("interval.ms", "1000", "metrics", "a,b,a", "match", "client_id=x.*,client_software_name=y"), ""},
+		{"m", pairs("match", "client_id=(?!y)z"), "INVALID_CONFIG: Illegal client matching pattern: client_id=(?!y)z (invalid or unsupported Perl syntax; expressions here are those of RE2, which has fewer constructs than Java)"},
 		{"m", pairs("match", ""), ""},
 		{"", nil, "INVALID_REQUEST: Subscription name can't be empty"},
 		{"m", pairs("nope", "1"), "INVALID_REQUEST: Unknown client metrics configuration: nope"},
@@ -44,11 +49,21 @@ func TestValidateClientMetrics(t *testing.T) {
 		{"m", pairs("interval.ms", "99"), "INVALID_REQUEST: Invalid value 99 for interval.ms, interval must be between 100 and 3600000 (1 hour)"},
 		{"m", pairs("metrics", "a,,b"), "INVALID_CONFIG: Configuration 'metrics' values must not be empty."},
 		{"m", pairs("match", "client_id=("), "INVALID_CONFIG: Illegal client matching pattern: client_id=("},
+		{"m", pairs("match", "client_id=a)(b"), "INVALID_CONFIG: Illegal client matching pattern: client_id=a)(b"},
 		{"m", pairs("match", "client_id"), "INVALID_CONFIG: Illegal client matching pattern: client_id"},
 		{"m", pairs("match", "client=x"), "INVALID_CONFIG: Illegal client matching pattern: client=x"},
 	} {
 		if got := text(ValidateClientMetrics(test.name, test.settings)); got != test.want {
 			t.Errorf("%q %v: %s", test.name, test.settings, got)
+		}
+	}
+	m, err := ParseClientMetrics("m", pairs("interval.ms", "500", "metrics", "a,b,a", "match", "client_id=x|y, client_id = a|b"))
+	if err != nil || m.Interval != 500*time.Millisecond || !slices.Equal(m.Metrics, []string{"a", "b"}) || len(m.Match) != 1 {
+		t.Errorf("%+v, %v", m, err)
+	}
+	for id, want := range map[string]bool{"a": true, "b": true, "ab": false, "x": false, "a\n": false} {
+		if m.Match["client_id"].MatchString(id) != want {
+			t.Errorf("%q matches: %v", id, !want)
 		}
 	}
 	entries := DescribeClientMetrics(pairs("metrics", "b,a, b"))

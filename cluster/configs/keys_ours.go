@@ -20,6 +20,8 @@ var ourKeys = []*Def{
 		"Time an unfinished request may stand still while the memory of queued.max.request.bytes is spent, in milliseconds; then its connection is closed."),
 	own(Int, "log.max.open.files", "4096", between(16, 1<<20),
 		"Segment files kept open although nobody uses them."),
+	own(List, "metrics.listeners", "", emptyable(),
+		"Addresses, as http://host:port separated by commas, at which the broker's metrics are read in Prometheus' format, at the path /metrics. Empty opens none. There is no authentication: keep to addresses that only your monitoring reaches."),
 	own(Long, "shutdown.timeout.ms", "30000", between(0, 3600000),
 		"Time a stopping broker gives requests in flight to be answered, in milliseconds."),
 }

@@ -32,7 +32,7 @@ var quotasKeys = []*Def{
 		"Java classes that publish the older metrics."),
 	inert(Int, "kafka.metrics.polling.interval.secs", "10", atLeast(1), ReadOnly, noteMetrics,
 		"Time between two readings of the older metrics, in seconds."),
-	inert(Int, "telemetry.max.bytes", "1048576", atLeast(1), ReadOnly, noteMetrics,
+	obeyed(Int, "telemetry.max.bytes", "1048576", atLeast(1), ReadOnly,
 		"Largest metrics message a client may push (KIP-714), in bytes."),
 	refused(List, "config.providers", "", anyList(), ClusterWide, notePlugin,
 		"Names of the Java classes that look up values written as variables."),

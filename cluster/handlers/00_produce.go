@@ -224,6 +224,7 @@ func firstProduceError(resp *kmsg.ProduceResponse) error {
 // has passed. The client's connection may close meanwhile: the appends stand.
 func (d *delayedProduce) wait(waits []appended, timeout time.Duration) {
 	d.r.Async()
+	d.r.Metrics.waitingProduces(+1)
 	d.waits = make([]producePart, len(waits))
 	// One more than the parts, so that nothing completes while they register.
 	d.pending.Store(int32(len(waits)) + 1)
@@ -262,6 +263,7 @@ func (d *delayedProduce) expire() {
 
 // reply runs on the loop, by whoever won delayed.Complete.
 func (d *delayedProduce) reply() {
+	d.r.Metrics.waitingProduces(-1)
 	d.timer.Stop()
 	for i := range d.waits {
 		w := &d.waits[i]

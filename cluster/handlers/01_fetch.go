@@ -256,6 +256,7 @@ func (w *fetchWriter) write(f *delayedFetch, keep []bool) {
 			}
 			if res.Err != nil {
 				p.Code = fetchCode(res.Err.Code, w.r.Version)
+				w.r.Metrics.Error(w.r.Key, p.Code)
 				if p.Code == protocol.NotLeaderOrFollower || p.Code == protocol.FencedLeaderEpoch {
 					p.CurrentLeader, leaders = leaderHint(f.parts[i], leaders)
 				}
@@ -266,6 +267,7 @@ func (w *fetchWriter) write(f *delayedFetch, keep []bool) {
 			}
 			b = w.enc.PartitionHead(b, &p, n)
 			if n > 0 {
+				f.parts[i].Sent(n)
 				w.r.w.Write(b)
 				w.r.w.File(res.Range)
 				res.Range = nil
@@ -323,6 +325,7 @@ func replyNoData(r *Request, code protocol.ErrorCode, sessionID int32) {
 	resp := kmsg.NewPtrFetchResponse()
 	resp.SetVersion(r.Version)
 	resp.ErrorCode, resp.SessionID, resp.ThrottleMillis = int16(code), sessionID, r.throttleMs()
+	r.Metrics.Error(r.Key, code)
 	buf := takeBuffer()
 	*buf = protocol.AppendResponseHeader(*buf, r.Key, r.Version, r.CorrelationID)
 	*buf = resp.AppendTo(*buf)

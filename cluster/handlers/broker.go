@@ -11,11 +11,12 @@ import (
 	"kserver/cluster/group"
 	"kserver/cluster/quota"
 	"kserver/cluster/replica"
+	"kserver/cluster/telemetry"
 	"kserver/protocol"
 )
 
 // Broker is what handlers reach: the rooms below, composed by package cluster.
-// Except for Stopping it is read-only once serving has begun.
+// Except for Stopping and Metrics it is read-only once serving has begun.
 type Broker struct {
 	NodeID    int32
 	ClusterID string
@@ -34,6 +35,10 @@ type Broker struct {
 	Controller   *controller.Controller
 	// Quotas are what clients may use.
 	Quotas *quota.Manager
+	// Telemetry is what clients are asked to push, and what they pushed.
+	Telemetry *telemetry.Manager
+	// Metrics counts requests.
+	Metrics Metrics
 
 	// Advertised are the APIs as ApiVersions shows them; see Advertised.
 	Advertised []protocol.VersionRange

@@ -23,6 +23,7 @@ func (f *delayedFetch) wait() {
 	f.timer = f.r.After(f.maxWait, f.Hurry)
 	f.r.WaitIn(f)
 	f.watched = true
+	f.r.Metrics.waitingFetches(+1)
 	for i, p := range f.parts {
 		if p == nil {
 			continue
@@ -87,6 +88,7 @@ func (f *delayedFetch) unwatch() {
 		return
 	}
 	f.watched = false
+	f.r.Metrics.waitingFetches(-1)
 	for i, p := range f.parts {
 		if p != nil {
 			p.Forget(f, int32(i))

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -50,6 +51,8 @@ type Client struct {
 	// ApiVersions v3+ (KIP-511); empty until then.
 	SoftwareName    string
 	SoftwareVersion string
+	// Telemetry says that telemetry has to know when the connection ends.
+	Telemetry atomic.Bool
 }
 
 // Request is one request on its way through a handler. It is owned by the
@@ -63,6 +66,8 @@ type Request struct {
 	Client *Client
 
 	Logger *slog.Logger
+	// Metrics counts the errors of the answer; nil counts nothing.
+	Metrics *Metrics
 
 	w     Responder
 	async bool
@@ -157,6 +162,7 @@ func (r *Request) Reply(resp kmsg.Response) {
 	if t, ok := resp.(kmsg.SetThrottleResponse); ok && r.use.pause > 0 {
 		t.SetThrottle(r.throttleMs())
 	}
+	r.Metrics.errorsOf(r.Key, resp)
 	buf := takeBuffer()
 	*buf = protocol.AppendResponseHeader(*buf, r.Key, r.Version, r.CorrelationID)
 	*buf = resp.AppendTo(*buf)

@@ -68,6 +68,8 @@ var table = []API{
 	{Key: 57, Min: 0, Max: 2, Mode: OnWorker, Estimate: decoded, Handle: handle57UpdateFeatures},
 	{Key: 60, Min: 0, Max: 2, Mode: OnLoop, Estimate: decoded, Handle: handle60DescribeCluster},
 	{Key: 61, Min: 0, Max: 0, Mode: OnWorker, Estimate: decoded, Handle: handle61DescribeProducers},
+	{Key: 71, Min: 0, Max: 0, Mode: OnWorker, Estimate: small, Handle: handle71GetTelemetrySubscriptions},
+	{Key: 72, Min: 0, Max: 0, Mode: OnWorker, Estimate: decoded, Handle: handle72PushTelemetry},
 	{Key: 74, Min: 0, Max: 1, Mode: OnLoop, Estimate: decoded, Handle: handle74ListConfigResources},
 	{Key: 75, Min: 0, Max: 0, Mode: OnLoop, Estimate: decoded, Handle: handle75DescribeTopicPartitions},
 }

@@ -17,6 +17,8 @@ type Topic struct {
 	ID         [16]byte
 	Internal   bool
 	Partitions []*Partition // nil where another broker hosts the replica
+
+	named bool // its traffic is told apart
 }
 
 // Partition finds a partition by index.
@@ -46,6 +48,9 @@ type Manager struct {
 	mu     sync.RWMutex
 	byName map[string]*Topic
 	byID   map[[16]byte]*Topic
+	named  int // topics whose traffic is told apart
+	// deleted is the traffic of topics that are gone and were not told apart.
+	deleted Traffic
 }
 
 // NewManager makes a Manager without topics.
@@ -82,16 +87,6 @@ func (m *Manager) Partition(topic string, index int32) (*Partition, *protocol.Er
 		return nil, err
 	}
 	return t.Partition(index)
-}
-
-// Counts are the topics and partitions hosted.
-func (m *Manager) Counts() (topics, partitions int) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	for _, t := range m.byName {
-		partitions += len(t.Partitions)
-	}
-	return len(m.byName), partitions
 }
 
 // TopicState is what the metadata image says of a topic, for Apply.
@@ -138,6 +133,11 @@ func (m *Manager) Apply(s TopicState) error {
 		t.Partitions[i] = newPartition(tp, s.ID, log, l)
 	}
 	m.mu.Lock()
+	if old != nil {
+		t.named = old.named
+	} else {
+		m.name(t)
+	}
 	m.byName[s.Name], m.byID[s.ID] = t, t
 	m.mu.Unlock()
 	return nil
@@ -173,6 +173,7 @@ func (m *Manager) Remove(id [16]byte) error {
 	if t != nil {
 		delete(m.byID, id)
 		delete(m.byName, t.Name)
+		m.unname(t)
 	}
 	m.mu.Unlock()
 	if t == nil {

@@ -21,6 +21,7 @@ type Partition struct {
 	activated  atomic.Bool
 	deleted    atomic.Bool
 
+	traffic traffic
 	produce purgatory.OffsetQueue // waits for the high watermark
 	fetch   purgatory.Watchers    // wait for bytes
 }
@@ -126,7 +127,12 @@ func (p *Partition) Append(batch []byte, allAcks bool, o engine.AppendOptions) (
 			"%s has %d in-sync replicas, min.insync.replicas is %d", p.TopicPartition, l.ISR, l.MinISR)
 	}
 	o.LeaderEpoch = l.LeaderEpoch
-	return p.log.AppendAsLeader(batch, o)
+	info, err := p.log.AppendAsLeader(batch, o)
+	if err == nil {
+		p.traffic.bytesIn.Add(int64(len(batch)))
+		p.traffic.messagesIn.Add(info.LastOffset - info.FirstOffset + 1)
+	}
+	return info, err
 }
 
 // WaitAppended registers w to be told when the high watermark reaches offset;

@@ -39,6 +39,9 @@ type Manager struct {
 	recent        list.List // of *instance, the last heard of first
 	connections   map[any]ID
 	swept         time.Time
+
+	endedMu sync.Mutex // a leaf, held for a moment only
+	ended   []any      // connections whose instances are to be forgotten
 }
 
 // Metrics counts what clients asked for and pushed. The fields may be read at any time.
@@ -211,7 +214,7 @@ func (m *Manager) note(id ID, code protocol.ErrorCode) {
 // instance finds or makes an instance and puts off its end. One made for other subscriptions is made anew: it may get
 // and push at once. Called with mu.
 func (m *Manager) instance(c *Client, connection any, id ID, now time.Time) *instance {
-	m.sweep(now)
+	m.settle(now)
 	e, ok := m.instances[id]
 	if ok {
 		if in := e.Value.(*instance); now.After(in.expires) {
@@ -250,8 +253,23 @@ func (m *Manager) remove(e *list.Element) {
 	}
 }
 
-// sweep forgets the instances whose time is over, from time to time. Called with mu.
-func (m *Manager) sweep(now time.Time) {
+// settle forgets the instances of connections that have ended and, from time to time, those whose time is over. Called
+// with mu.
+func (m *Manager) settle(now time.Time) {
+	m.endedMu.Lock()
+	ended := m.ended
+	m.ended = nil
+	m.endedMu.Unlock()
+	for _, connection := range ended {
+		id, ok := m.connections[connection]
+		if !ok {
+			continue
+		}
+		delete(m.connections, connection)
+		if e, ok := m.instances[id]; ok {
+			m.remove(e)
+		}
+	}
 	if now.Sub(m.swept) < sweepInterval {
 		return
 	}
@@ -263,26 +281,20 @@ func (m *Manager) sweep(now time.Time) {
 	}
 }
 
-// Disconnected forgets the instance of a connection that has ended, as Kafka does; what it pushed is kept until it
-// expires, as the client may go on with another connection.
+// Disconnected says that a connection has ended which was given to Get or Push. Its instance is forgotten, as in
+// Kafka; what that pushed is kept until it expires, as the client may go on with another connection. Event loops may
+// call it.
 func (m *Manager) Disconnected(connection any) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	id, ok := m.connections[connection]
-	if !ok {
-		return
-	}
-	delete(m.connections, connection)
-	if e, ok := m.instances[id]; ok {
-		m.remove(e)
-	}
+	m.endedMu.Lock()
+	m.ended = append(m.ended, connection)
+	m.endedMu.Unlock()
 }
 
 // Instances is the number of instances known.
 func (m *Manager) Instances() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.sweep(m.now())
+	m.settle(m.now())
 	return len(m.instances)
 }
 
