@@ -78,11 +78,14 @@ func (r *Reader) Next() (*kgo.Record, error) {
 			case err == nil:
 				return nil, io.EOF
 			case errors.Is(err, bufio.ErrTooLong):
-				return nil, fmt.Errorf("%s: record %d is longer than %d bytes", r.in.Name, r.records+1, r.in.MaxBytes)
+				return nil, r.tooLong()
 			}
 			return nil, fmt.Errorf("reading %s: %w", r.in.Name, err)
 		}
 		line := r.lines.Bytes()
+		if len(line) > r.in.MaxBytes { // the last one, which needs no delimiter
+			return nil, r.tooLong()
+		}
 		if r.in.JSON && len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
@@ -93,6 +96,10 @@ func (r *Reader) Next() (*kgo.Record, error) {
 		}
 		return rec, nil
 	}
+}
+
+func (r *Reader) tooLong() error {
+	return fmt.Errorf("%s: record %d is longer than %d bytes", r.in.Name, r.records+1, r.in.MaxBytes)
 }
 
 func (r *Reader) whole() (*kgo.Record, error) {

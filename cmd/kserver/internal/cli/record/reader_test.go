@@ -127,28 +127,3 @@ func TestJSONThereAndBack(t *testing.T) {
 		}
 	}
 }
-
-func FuzzParseJSON(f *testing.F) {
-	f.Add([]byte(`{"key":"k","value":{"a":1},"headers":[{"key":"h","value":"v"}],"timestamp":1}`))
-	f.Add([]byte(`{"headers":{"a":"b"},"value_base64":"/w=="}`))
-	f.Fuzz(func(t *testing.T, line []byte) {
-		r, err := ParseJSON(line)
-		if err != nil {
-			return
-		}
-		printed, err := AppendJSON(nil, r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		again, err := ParseJSON(printed)
-		if err != nil {
-			t.Fatalf("%s: %v", printed, err)
-		}
-		if r.Timestamp.IsZero() {
-			again.Timestamp = r.Timestamp
-		}
-		if show(again) != show(r) {
-			t.Fatalf("%s: %s, want %s", line, show(again), show(r))
-		}
-	})
-}
