@@ -54,19 +54,9 @@ type SettingRules interface {
 // the order given: nil for a change that is made and in force. No resource may come twice. With validateOnly nothing
 // is changed. When ctx ends first, every answer is REQUEST_TIMED_OUT and settings may still be changed.
 func (c *Controller) AlterConfigs(ctx context.Context, alterations []ConfigAlteration, validateOnly bool) []*protocol.Error {
-	var results []*protocol.Error
-	err := c.execute(ctx, func(image *MetadataImage) []Record {
-		var records []Record
-		results, records = c.planConfigs(image, alterations)
-		if validateOnly {
-			return nil
-		}
-		return records
-	})
-	if err == nil {
-		return results
-	}
-	return slices.Repeat([]*protocol.Error{asError(err)}, len(alterations))
+	return changeEach(ctx, c, validateOnly,
+		func(image *MetadataImage) ([]*protocol.Error, []Record) { return c.planConfigs(image, alterations) },
+		allFail(len(alterations)))
 }
 
 // planConfigs checks a request and returns its results and the records of the changes that are in order.
@@ -79,9 +69,6 @@ func (c *Controller) planConfigs(image *MetadataImage, alterations []ConfigAlter
 		if err == nil {
 			records = append(records, changes...)
 		}
-	}
-	if len(records) > maxRecordsPerBatch {
-		return slices.Repeat([]*protocol.Error{errTooLarge}, len(alterations)), nil
 	}
 	return results, records
 }

@@ -43,13 +43,13 @@ func TestRestart(t *testing.T) {
 	id := create(t, c, "a", 2).ID
 	create(t, c, "b", 1)
 	value := "60000"
-	r := c.CreateTopics(t.Context(), []CreatableTopic{{Name: "c.d", NumPartitions: -1, ReplicationFactor: -1, Configs: []TopicSetting{{"retention.ms", &value}}}}, false)
+	r := c.CreateTopics(t.Context(), []CreatableTopic{{Name: "c.d", NumPartitions: -1, ReplicationFactor: -1, Configs: []TopicSetting{{"retention.ms", &value}}}}, false, nil)
 	if r[0].Err != nil {
 		t.Fatal(r[0].Err)
 	}
-	c.CreatePartitions(t.Context(), []NewPartitions{{Name: "a", Count: 4}}, false)
+	c.CreatePartitions(t.Context(), []NewPartitions{{Name: "a", Count: 4}}, false, nil)
 	name := "b"
-	c.DeleteTopics(t.Context(), []TopicRef{{Name: &name}})
+	c.DeleteTopics(t.Context(), []TopicRef{{Name: &name}}, nil)
 	live := c.Image()
 	if got := dump(t, loadImage(t, log.copyOf())); got != dump(t, live) {
 		t.Errorf("replayed:\n%s\nlive:\n%s", got, dump(t, live))
@@ -124,11 +124,11 @@ func TestImagesStay(t *testing.T) {
 	for i := range 30 {
 		create(t, c, fmt.Sprintf("t.%d", i), 1)
 		if i%2 == 1 {
-			c.CreatePartitions(t.Context(), []NewPartitions{{Name: fmt.Sprintf("t.%d", i/2), Count: 7}}, false)
+			c.CreatePartitions(t.Context(), []NewPartitions{{Name: fmt.Sprintf("t.%d", i/2), Count: 7}}, false, nil)
 		}
 		if i%3 == 2 {
 			name := fmt.Sprintf("t.%d", i/3)
-			c.DeleteTopics(t.Context(), []TopicRef{{Name: &name}})
+			c.DeleteTopics(t.Context(), []TopicRef{{Name: &name}}, nil)
 		}
 		images = append(images, held{c.Image(), dump(t, c.Image())})
 	}
@@ -152,9 +152,9 @@ func TestReplayEqualsLive(t *testing.T) {
 			name := fmt.Sprintf("t_%d", r.IntN(40))
 			switch r.IntN(5) {
 			case 0:
-				c.DeleteTopics(t.Context(), []TopicRef{{Name: &name}})
+				c.DeleteTopics(t.Context(), []TopicRef{{Name: &name}}, nil)
 			case 1:
-				c.CreatePartitions(t.Context(), []NewPartitions{{Name: name, Count: int32(1 + r.IntN(9))}}, r.IntN(4) == 0)
+				c.CreatePartitions(t.Context(), []NewPartitions{{Name: name, Count: int32(1 + r.IntN(9))}}, r.IntN(4) == 0, nil)
 			case 2:
 				if _, err := c.AllocateProducerIDs(t.Context(), 1+r.IntN(10)); err != nil {
 					t.Fatal(err)
@@ -163,7 +163,7 @@ func TestReplayEqualsLive(t *testing.T) {
 				value := fmt.Sprint(r.IntN(100))
 				c.CreateTopics(t.Context(), []CreatableTopic{{
 					Name: name, NumPartitions: int32(r.IntN(5) - 1), ReplicationFactor: 1, Configs: []TopicSetting{{"retention.ms", &value}},
-				}}, r.IntN(4) == 0)
+				}}, r.IntN(4) == 0, nil)
 			}
 		}
 		if got, want := dump(t, loadImage(t, log.copyOf())), dump(t, c.Image()); got != want {
@@ -191,17 +191,17 @@ func TestConcurrent(t *testing.T) {
 				if _, ok := c.Image().Topic(own); !ok {
 					t.Errorf("%s was answered and is not visible", own)
 				}
-				if r := c.CreatePartitions(t.Context(), []NewPartitions{{Name: own, Count: 3}}, false); r[0].Err != nil {
+				if r := c.CreatePartitions(t.Context(), []NewPartitions{{Name: own, Count: 3}}, false, nil); r[0].Err != nil {
 					t.Error(r[0].Err)
 				}
-				r := c.CreateTopics(t.Context(), []CreatableTopic{{Name: shared, NumPartitions: 1, ReplicationFactor: 1}}, false)
+				r := c.CreateTopics(t.Context(), []CreatableTopic{{Name: shared, NumPartitions: 1, ReplicationFactor: 1}}, false, nil)
 				if r[0].Err != nil {
 					if r[0].Err.Code != protocol.TopicAlreadyExists {
 						t.Error(r[0].Err)
 					}
 					continue
 				}
-				d := c.DeleteTopics(t.Context(), []TopicRef{{ID: r[0].Topic.ID}})
+				d := c.DeleteTopics(t.Context(), []TopicRef{{ID: r[0].Topic.ID}}, nil)
 				if d[0].Err != nil {
 					t.Error(d[0].Err)
 				}
@@ -268,7 +268,7 @@ func TestPublishFailure(t *testing.T) {
 	cfg := testConfig(log)
 	cfg.Publisher = p
 	c := open(t, cfg)
-	r := c.CreateTopics(t.Context(), []CreatableTopic{{Name: "broken", NumPartitions: 1, ReplicationFactor: 1}}, false)
+	r := c.CreateTopics(t.Context(), []CreatableTopic{{Name: "broken", NumPartitions: 1, ReplicationFactor: 1}}, false, nil)
 	if r[0].Err == nil || r[0].Err.Code != protocol.UnknownServerError || r[0].Err.Message != "" {
 		t.Errorf("answer %v", r[0].Err)
 	}
@@ -305,7 +305,7 @@ func TestLostWrite(t *testing.T) {
 			breakLog(log)
 			log.mu.Unlock()
 			one := []CreatableTopic{{Name: "lost", NumPartitions: 1, ReplicationFactor: 1}}
-			if r := c.CreateTopics(t.Context(), one, false); r[0].Err == nil || r[0].Err.Code != protocol.KafkaStorageError {
+			if r := c.CreateTopics(t.Context(), one, false, nil); r[0].Err == nil || r[0].Err.Code != protocol.KafkaStorageError {
 				t.Errorf("answer %v", r[0].Err)
 			}
 			if _, ok := c.Image().Topic("lost"); ok {
@@ -314,10 +314,10 @@ func TestLostWrite(t *testing.T) {
 			log.mu.Lock()
 			log.appendErr, log.syncErr = nil, nil
 			log.mu.Unlock()
-			if r := c.CreateTopics(t.Context(), one, false); r[0].Err == nil || r[0].Err.Code != protocol.KafkaStorageError {
+			if r := c.CreateTopics(t.Context(), one, false, nil); r[0].Err == nil || r[0].Err.Code != protocol.KafkaStorageError {
 				t.Errorf("answer after the disk came back: %v", r[0].Err)
 			}
-			if r := c.CreateTopics(t.Context(), one, true); r[0].Err != nil {
+			if r := c.CreateTopics(t.Context(), one, true, nil); r[0].Err != nil {
 				t.Errorf("validation needs no log: %v", r[0].Err)
 			}
 			if _, ok := open(t, testConfig(kept)).Image().Topic("kept"); !ok {
@@ -337,7 +337,7 @@ func TestClosed(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	r := c.CreateTopics(t.Context(), []CreatableTopic{{Name: "a"}}, false)
+	r := c.CreateTopics(t.Context(), []CreatableTopic{{Name: "a"}}, false, nil)
 	if r[0].Err == nil || r[0].Err.Code != protocol.NotController {
 		t.Errorf("create: %v", r[0].Err)
 	}
@@ -360,7 +360,7 @@ func TestCloseAnswers(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {
-			r := c.CreateTopics(t.Context(), []CreatableTopic{{Name: fmt.Sprint("t", i), NumPartitions: 1, ReplicationFactor: 1}}, false)
+			r := c.CreateTopics(t.Context(), []CreatableTopic{{Name: fmt.Sprint("t", i), NumPartitions: 1, ReplicationFactor: 1}}, false, nil)
 			if r[0].Err != nil && r[0].Err.Code != protocol.NotController {
 				t.Error(r[0].Err)
 			}
@@ -377,14 +377,14 @@ func TestTimeout(t *testing.T) {
 	c := open(t, testConfig(log))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if r := c.CreateTopics(ctx, []CreatableTopic{{Name: "never", NumPartitions: 1, ReplicationFactor: 1}}, false); r[0].Err == nil || r[0].Err.Code != protocol.RequestTimedOut {
+	if r := c.CreateTopics(ctx, []CreatableTopic{{Name: "never", NumPartitions: 1, ReplicationFactor: 1}}, false, nil); r[0].Err == nil || r[0].Err.Code != protocol.RequestTimedOut {
 		t.Errorf("create: %v", r[0].Err)
 	}
 	name := "never"
-	if r := c.DeleteTopics(ctx, []TopicRef{{Name: &name}}); r[0].Err == nil || r[0].Err.Code != protocol.RequestTimedOut || *r[0].Name != name {
+	if r := c.DeleteTopics(ctx, []TopicRef{{Name: &name}}, nil); r[0].Err == nil || r[0].Err.Code != protocol.RequestTimedOut || *r[0].Name != name {
 		t.Errorf("delete: %+v", r[0])
 	}
-	if r := c.CreatePartitions(ctx, []NewPartitions{{Name: "never", Count: 2}}, false); r[0].Err == nil || r[0].Err.Code != protocol.RequestTimedOut {
+	if r := c.CreatePartitions(ctx, []NewPartitions{{Name: "never", Count: 2}}, false, nil); r[0].Err == nil || r[0].Err.Code != protocol.RequestTimedOut {
 		t.Errorf("partitions: %v", r[0].Err)
 	}
 	// The wait for the log ends with the context; the change still happens.
@@ -392,7 +392,7 @@ func TestTimeout(t *testing.T) {
 	ctx, cancel = context.WithCancel(t.Context())
 	done := make(chan []TopicResult)
 	go func() {
-		done <- c.CreateTopics(ctx, []CreatableTopic{{Name: "late", NumPartitions: 1, ReplicationFactor: 1}}, false)
+		done <- c.CreateTopics(ctx, []CreatableTopic{{Name: "late", NumPartitions: 1, ReplicationFactor: 1}}, false, nil)
 	}()
 	cancel()
 	if r := <-done; r[0].Err == nil || r[0].Err.Code != protocol.RequestTimedOut {

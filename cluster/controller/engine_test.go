@@ -84,7 +84,7 @@ func TestCrash(t *testing.T) {
 			create(t, c, fmt.Sprintf("t%d.%d", start, i), int32(1+i%3))
 		}
 		name := fmt.Sprintf("t%d.0", start)
-		if r := c.DeleteTopics(t.Context(), []TopicRef{{Name: &name}}); r[0].Err != nil {
+		if r := c.DeleteTopics(t.Context(), []TopicRef{{Name: &name}}, nil); r[0].Err != nil {
 			t.Fatal(r[0].Err)
 		}
 		want = topicsOf(c.Image())

@@ -48,7 +48,7 @@ func (c *Controller) startEnsure(name string) {
 			if _, ok := image.Topic(name); ok {
 				return nil
 			}
-			results, records := c.planTopics(image, []CreatableTopic{c.ensuredTopic(image, name)})
+			results, records := c.planTopics(image, []CreatableTopic{c.ensuredTopic(image, name)}, nil)
 			refused = results[0].Err
 			return records
 		},

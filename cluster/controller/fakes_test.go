@@ -175,7 +175,7 @@ func open(t *testing.T, cfg Config) *Controller {
 // create makes one topic and fails the test if it cannot. Any goroutine may call it.
 func create(t *testing.T, c *Controller, name string, partitions int32) *Topic {
 	t.Helper()
-	r := c.CreateTopics(t.Context(), []CreatableTopic{{Name: name, NumPartitions: partitions, ReplicationFactor: -1}}, false)
+	r := c.CreateTopics(t.Context(), []CreatableTopic{{Name: name, NumPartitions: partitions, ReplicationFactor: -1}}, false, nil)
 	if r[0].Err != nil {
 		t.Errorf("create %s: %v", name, r[0].Err)
 		return &Topic{}

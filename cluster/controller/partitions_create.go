@@ -27,20 +27,10 @@ type PartitionsResult struct {
 // and returns their results in the order given; names given twice have one, an
 // error. With validateOnly nothing is changed. When ctx ends first, every answer
 // is REQUEST_TIMED_OUT and partitions may still be created.
-func (c *Controller) CreatePartitions(ctx context.Context, topics []NewPartitions, validateOnly bool) []PartitionsResult {
-	var results []PartitionsResult
-	err := c.execute(ctx, func(image *MetadataImage) []Record {
-		var records []Record
-		results, records = c.planNewPartitions(image, topics)
-		if validateOnly {
-			return nil
-		}
-		return records
-	})
-	if err == nil {
-		return results
-	}
-	return failNewPartitions(topics, err)
+func (c *Controller) CreatePartitions(ctx context.Context, topics []NewPartitions, validateOnly bool, permit Permit) []PartitionsResult {
+	return changeEach(ctx, c, validateOnly,
+		func(image *MetadataImage) ([]PartitionsResult, []Record) { return c.planNewPartitions(image, topics, permit) },
+		func(err error) []PartitionsResult { return failNewPartitions(topics, err) })
 }
 
 // failNewPartitions answers every topic of a request with the same error.
@@ -52,7 +42,7 @@ func failNewPartitions(topics []NewPartitions, err error) []PartitionsResult {
 	return results
 }
 
-func (c *Controller) planNewPartitions(image *MetadataImage, topics []NewPartitions) ([]PartitionsResult, []Record) {
+func (c *Controller) planNewPartitions(image *MetadataImage, topics []NewPartitions, permit Permit) ([]PartitionsResult, []Record) {
 	times := make(map[string]int, len(topics))
 	for i := range topics {
 		times[topics[i].Name]++
@@ -69,7 +59,7 @@ func (c *Controller) planNewPartitions(image *MetadataImage, topics []NewPartiti
 			results = append(results, PartitionsResult{t.Name, protocol.Errorf(protocol.InvalidRequest, "Duplicate topic name.")})
 			continue
 		}
-		added, err := c.planMore(image, t, maxRecordsPerBatch-len(records))
+		added, err := c.planMore(image, t, maxRecordsPerBatch-len(records), permit)
 		if err == errTooLarge {
 			return failNewPartitions(topics, err), nil
 		}
@@ -81,7 +71,7 @@ func (c *Controller) planNewPartitions(image *MetadataImage, topics []NewPartiti
 
 // planMore checks one topic and returns the records of its new partitions, at
 // most room.
-func (c *Controller) planMore(image *MetadataImage, t *NewPartitions, room int) ([]Record, *protocol.Error) {
+func (c *Controller) planMore(image *MetadataImage, t *NewPartitions, room int, permit Permit) ([]Record, *protocol.Error) {
 	topic, ok := image.Topic(t.Name)
 	if !ok {
 		return nil, &protocol.Error{Code: protocol.UnknownTopicOrPartition}
@@ -101,6 +91,9 @@ func (c *Controller) planMore(image *MetadataImage, t *NewPartitions, room int) 
 	}
 	if more > room {
 		return nil, errTooLarge
+	}
+	if err := permit.ask(more); err != nil {
+		return nil, err
 	}
 	added, err := c.placeMore(image, topic, t, more)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"net/netip"
-	"slices"
 
 	"kserver/protocol"
 )
@@ -54,19 +53,9 @@ type QuotaAlteration struct {
 // Unlike Kafka's controller it resolves no host names, and changes nothing for an
 // entity that comes twice.
 func (c *Controller) AlterClientQuotas(ctx context.Context, alterations []QuotaAlteration, validateOnly bool) []*protocol.Error {
-	var results []*protocol.Error
-	err := c.execute(ctx, func(image *MetadataImage) []Record {
-		var records []Record
-		results, records = planQuotas(image, alterations)
-		if validateOnly {
-			return nil
-		}
-		return records
-	})
-	if err == nil {
-		return results
-	}
-	return slices.Repeat([]*protocol.Error{asError(err)}, len(alterations))
+	return changeEach(ctx, c, validateOnly,
+		func(image *MetadataImage) ([]*protocol.Error, []Record) { return planQuotas(image, alterations) },
+		allFail(len(alterations)))
 }
 
 // planQuotas checks a request and returns its results and the records of the
@@ -93,9 +82,6 @@ func planQuotas(image *MetadataImage, alterations []QuotaAlteration) ([]*protoco
 			changes, results[i] = planEntity(image, e, a.Changes)
 		}
 		records = append(records, changes...)
-	}
-	if len(records) > maxRecordsPerBatch {
-		return slices.Repeat([]*protocol.Error{errTooLarge}, len(alterations)), nil
 	}
 	return results, records
 }

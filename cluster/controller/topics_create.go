@@ -49,20 +49,10 @@ type TopicResult struct {
 // result for each in the order given; names given twice have one, an error.
 // With validateOnly nothing is changed. When ctx ends first, every answer is
 // REQUEST_TIMED_OUT and topics may still be created.
-func (c *Controller) CreateTopics(ctx context.Context, topics []CreatableTopic, validateOnly bool) []TopicResult {
-	var results []TopicResult
-	err := c.execute(ctx, func(image *MetadataImage) []Record {
-		var records []Record
-		results, records = c.planTopics(image, topics)
-		if validateOnly {
-			return nil
-		}
-		return records
-	})
-	if err == nil {
-		return results
-	}
-	return failTopics(topics, err)
+func (c *Controller) CreateTopics(ctx context.Context, topics []CreatableTopic, validateOnly bool, permit Permit) []TopicResult {
+	return changeEach(ctx, c, validateOnly,
+		func(image *MetadataImage) ([]TopicResult, []Record) { return c.planTopics(image, topics, permit) },
+		func(err error) []TopicResult { return failTopics(topics, err) })
 }
 
 // failTopics answers every topic of a request with the same error.
@@ -87,7 +77,7 @@ func asError(err error) *protocol.Error {
 
 // planTopics checks a request and returns its results and the records that
 // create what is in order, in Kafka's order: topic, settings, partitions.
-func (c *Controller) planTopics(image *MetadataImage, topics []CreatableTopic) ([]TopicResult, []Record) {
+func (c *Controller) planTopics(image *MetadataImage, topics []CreatableTopic, permit Permit) ([]TopicResult, []Record) {
 	if c.countPartitions(topics) > maxPartitionsPerRequest {
 		return failTopics(topics, protocol.Errorf(protocol.PolicyViolation, "Excessively large number of partitions per request.")), nil
 	}
@@ -108,19 +98,18 @@ func (c *Controller) planTopics(image *MetadataImage, topics []CreatableTopic) (
 			continue
 		}
 		created, err := c.planTopic(image, t)
+		if err == nil {
+			if err = permit.ask(len(created.Partitions)); err != nil {
+				created = nil
+			}
+		}
 		results = append(results, TopicResult{Name: t.Name, Topic: created, Err: err})
 		if err == nil {
 			records = appendTopic(records, created)
 		}
 	}
-	if len(records) > maxRecordsPerBatch {
-		return failTopics(topics, errTooLarge), nil
-	}
 	return results, records
 }
-
-// errTooLarge is Kafka's answer to a request of more records than a batch holds.
-var errTooLarge = protocol.Errorf(protocol.PolicyViolation, "Unable to perform excessively large batch operation.")
 
 // countPartitions is the most partitions a request can create.
 func (c *Controller) countPartitions(topics []CreatableTopic) int64 {

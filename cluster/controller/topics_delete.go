@@ -25,20 +25,13 @@ type DeleteResult struct {
 // their results in the order given; what is given twice has one, an error. When
 // ctx ends first, every answer is REQUEST_TIMED_OUT and topics may still be
 // deleted.
-func (c *Controller) DeleteTopics(ctx context.Context, refs []TopicRef) []DeleteResult {
+func (c *Controller) DeleteTopics(ctx context.Context, refs []TopicRef, permit Permit) []DeleteResult {
 	if c.cfg.DisableDelete {
 		return failRefs(refs, &protocol.Error{Code: protocol.TopicDeletionDisabled})
 	}
-	var results []DeleteResult
-	err := c.execute(ctx, func(image *MetadataImage) []Record {
-		var records []Record
-		results, records = planDeletes(image, refs)
-		return records
-	})
-	if err == nil {
-		return results
-	}
-	return failRefs(refs, err)
+	return changeEach(ctx, c, false,
+		func(image *MetadataImage) ([]DeleteResult, []Record) { return planDeletes(image, refs, permit) },
+		func(err error) []DeleteResult { return failRefs(refs, err) })
 }
 
 // failRefs answers every topic of a request with the same error.
@@ -52,7 +45,7 @@ func failRefs(refs []TopicRef, err error) []DeleteResult {
 
 // planDeletes checks a request and returns its results and the records that
 // delete what is in order.
-func planDeletes(image *MetadataImage, refs []TopicRef) ([]DeleteResult, []Record) {
+func planDeletes(image *MetadataImage, refs []TopicRef, permit Permit) ([]DeleteResult, []Record) {
 	names, ids := make(map[string]int, len(refs)), make(map[UUID]int, len(refs))
 	for _, ref := range refs {
 		switch {
@@ -69,6 +62,9 @@ func planDeletes(image *MetadataImage, refs []TopicRef) ([]DeleteResult, []Recor
 			continue // a duplicate that was answered before
 		}
 		t, err := findDeletable(image, ref, names, ids)
+		if err == nil {
+			err = permit.ask(len(t.Partitions))
+		}
 		result := DeleteResult{Name: ref.Name, ID: ref.ID, Err: err}
 		if t != nil {
 			name := t.Name
@@ -78,9 +74,6 @@ func planDeletes(image *MetadataImage, refs []TopicRef) ([]DeleteResult, []Recor
 			records = append(records, &RemoveTopicRecord{ID: t.ID})
 		}
 		results = append(results, result)
-	}
-	if len(records) > maxRecordsPerBatch {
-		return failRefs(refs, errTooLarge), nil
 	}
 	return results, records
 }

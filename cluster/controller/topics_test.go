@@ -64,7 +64,7 @@ func TestCreateTopicsErrors(t *testing.T) {
 	} {
 		version := c.Image().Version
 		for _, validate := range []bool{true, false} {
-			r := c.CreateTopics(t.Context(), []CreatableTopic{test.topic}, validate)
+			r := c.CreateTopics(t.Context(), []CreatableTopic{test.topic}, validate, nil)
 			if len(r) != 1 || r[0].Err == nil || r[0].Topic != nil || r[0].Name != test.topic.Name {
 				t.Errorf("%.60s: %+v", fmt.Sprintf("%+v", test.topic), r)
 				continue
@@ -88,7 +88,7 @@ func TestCreateTopicsTogether(t *testing.T) {
 		{Name: "twice", NumPartitions: 1, ReplicationFactor: 1}, {Name: "good", NumPartitions: -1, ReplicationFactor: -1},
 		{Name: "b d", NumPartitions: 1, ReplicationFactor: 1}, {Name: "twice", NumPartitions: 1, ReplicationFactor: 1},
 		{Name: "hand", NumPartitions: -1, ReplicationFactor: -1, Assignments: []Assignment{{1, []int32{1}}, {0, []int32{1}}}},
-	}, false)
+	}, false, nil)
 	var got []string
 	for _, result := range r {
 		code := "NONE"
@@ -112,11 +112,11 @@ func TestCreateTopicsTogether(t *testing.T) {
 	if c.Image().TopicCount() != 2 || c.Image().Version != version+7 {
 		t.Errorf("%d topics, version %d after %d", c.Image().TopicCount(), c.Image().Version, version)
 	}
-	v := c.CreateTopics(t.Context(), []CreatableTopic{{Name: "only.checked", NumPartitions: 2, ReplicationFactor: 1}}, true)
+	v := c.CreateTopics(t.Context(), []CreatableTopic{{Name: "only.checked", NumPartitions: 2, ReplicationFactor: 1}}, true, nil)
 	if v[0].Err != nil || len(v[0].Topic.Partitions) != 2 || c.Image().TopicCount() != 2 {
 		t.Errorf("validate only: %+v", v[0])
 	}
-	if r := c.CreateTopics(t.Context(), nil, false); len(r) != 0 {
+	if r := c.CreateTopics(t.Context(), nil, false, nil); len(r) != 0 {
 		t.Errorf("nothing asked: %v", r)
 	}
 }
@@ -131,7 +131,7 @@ func TestDeleteTopics(t *testing.T) {
 		{Name: text("a")}, {ID: ids["b"]}, {Name: text("none")}, {ID: UUID{9}},
 		{}, {Name: text("c"), ID: ids["c"]}, {Name: text("c")}, {Name: text("c")},
 		{ID: ids["d"]}, {ID: ids["d"]}, {Name: text("e")}, {ID: ids["e"]},
-	})
+	}, nil)
 	var got []string
 	for _, result := range r {
 		name := "-"
@@ -174,7 +174,7 @@ func TestDeleteDisabled(t *testing.T) {
 	cfg.DisableDelete = true
 	c := open(t, cfg)
 	create(t, c, "a", 1)
-	r := c.DeleteTopics(t.Context(), []TopicRef{{Name: text("a")}})
+	r := c.DeleteTopics(t.Context(), []TopicRef{{Name: text("a")}}, nil)
 	if r[0].Err == nil || r[0].Err.Code != protocol.TopicDeletionDisabled || c.Image().TopicCount() != 1 {
 		t.Errorf("%+v", r[0])
 	}
@@ -200,24 +200,24 @@ func TestCreatePartitions(t *testing.T) {
 		{NewPartitions{"a", 10003, nil}, protocol.PolicyViolation, "Unable to perform excessively large batch operation."},
 		{NewPartitions{"a", math.MaxInt32, nil}, protocol.PolicyViolation, "Unable to perform excessively large batch operation."},
 	} {
-		r := c.CreatePartitions(t.Context(), []NewPartitions{test.topic}, false)
+		r := c.CreatePartitions(t.Context(), []NewPartitions{test.topic}, false, nil)
 		if len(r) != 1 || r[0].Err == nil || r[0].Err.Code != test.code || r[0].Err.Message != test.message {
 			t.Errorf("%+v: %+v", test.topic, r)
 		}
 	}
-	r := c.CreatePartitions(t.Context(), []NewPartitions{{"a", 3, nil}, {"a", 4, nil}}, false)
+	r := c.CreatePartitions(t.Context(), []NewPartitions{{"a", 3, nil}, {"a", 4, nil}}, false, nil)
 	if len(r) != 1 || r[0].Err.Message != "Duplicate topic name." {
 		t.Errorf("twice: %+v", r)
 	}
 	before, _ := c.Image().Topic("a")
-	if r := c.CreatePartitions(t.Context(), []NewPartitions{{"a", 3, nil}}, true); r[0].Err != nil {
+	if r := c.CreatePartitions(t.Context(), []NewPartitions{{"a", 3, nil}}, true, nil); r[0].Err != nil {
 		t.Error(r[0].Err)
 	}
 	if now, _ := c.Image().Topic("a"); now != before {
 		t.Error("validate only changed the topic")
 	}
 	for i, assignment := range [][][]int32{nil, {{1}}} {
-		if r := c.CreatePartitions(t.Context(), []NewPartitions{{"a", int32(3 + i), assignment}}, false); r[0].Err != nil {
+		if r := c.CreatePartitions(t.Context(), []NewPartitions{{"a", int32(3 + i), assignment}}, false, nil); r[0].Err != nil {
 			t.Error(r[0].Err)
 		}
 	}
@@ -424,5 +424,43 @@ func TestManyTopics(t *testing.T) {
 			t.Fatalf("%s after %s", topic.Name, last)
 		}
 		last = topic.Name
+	}
+}
+
+// What is in order is created, grown and deleted only with a permit for its
+// partitions; the others go on.
+func TestPermits(t *testing.T) {
+	c := open(t, testConfig(&memLog{}))
+	var asked []int
+	refused := protocol.Errorf(protocol.ThrottlingQuotaExceeded, "enough")
+	permit := func(n int) *protocol.Error {
+		if asked = append(asked, n); n > 3 {
+			return refused
+		}
+		return nil
+	}
+	created := c.CreateTopics(t.Context(), []CreatableTopic{
+		{Name: "a", NumPartitions: 4, ReplicationFactor: 1}, {Name: "b", NumPartitions: 3, ReplicationFactor: 1}, {Name: "b d", NumPartitions: 1, ReplicationFactor: 1},
+	}, false, permit)
+	if created[0].Err != refused || created[0].Topic != nil || created[1].Err != nil || created[2].Err == nil {
+		t.Errorf("created: %+v", created)
+	}
+	grown := c.CreatePartitions(t.Context(), []NewPartitions{{"b", 8, nil}, {"a", 9, nil}}, false, permit)
+	if grown[0].Err != refused || grown[1].Err == nil {
+		t.Errorf("grown: %+v", grown)
+	}
+	if r := c.CreatePartitions(t.Context(), []NewPartitions{{"b", 5, nil}}, false, permit); r[0].Err != nil {
+		t.Error(r[0].Err)
+	}
+	b, none := "b", "none"
+	deleted := c.DeleteTopics(t.Context(), []TopicRef{{Name: &b}, {Name: &none}}, permit)
+	if deleted[0].Err != refused || deleted[1].Err == nil {
+		t.Errorf("deleted: %+v", deleted)
+	}
+	if topic, ok := c.Image().Topic("b"); !ok || len(topic.Partitions) != 5 {
+		t.Errorf("b is %+v", topic)
+	}
+	if want := []int{4, 3, 5, 2, 5}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %v, want %v", asked, want)
 	}
 }

@@ -16,7 +16,8 @@ import (
 // nothing else.
 // v4 counts of -1 are the broker's defaults (KIP-464; taken in 2 and 3 too, as
 // Kafka does) · v5 flexible; the answer has the counts and the effective settings
-// (KIP-525) · v6 quota errors, of which there are none · v7 topic id.
+// (KIP-525) · v6 topics above controller_mutation_rate are
+// refused, before they are told as a pause only (KIP-599) · v7 topic id.
 func handle19CreateTopics(b *Broker, r *Request) {
 	var req kmsg.CreateTopicsRequest
 	if !r.Decode(&req) {
@@ -29,7 +30,10 @@ func handle19CreateTopics(b *Broker, r *Request) {
 	ctx, cancel := deadline(req.TimeoutMillis)
 	defer cancel()
 	resp := kmsg.NewPtrCreateTopicsResponse()
-	for _, result := range b.Controller.CreateTopics(ctx, topics, req.ValidateOnly) {
+	permit := r.mutations(6)
+	results := b.Controller.CreateTopics(ctx, topics, req.ValidateOnly, permit.ask)
+	r.pauseFor(permit)
+	for _, result := range results {
 		resp.Topics = append(resp.Topics, createdTopic(b, r.Version, result))
 	}
 	r.Reply(resp)

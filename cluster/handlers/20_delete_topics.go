@@ -16,7 +16,8 @@ import (
 // Answers come in the order of the request; Kafka shuffles them, to hide which of
 // the topics a client may not see are there.
 // v3 TOPIC_DELETION_DISABLED, before it INVALID_REQUEST · v4 flexible · v5 error
-// message · v6 topics by name or id (KIP-516).
+// message; topics above controller_mutation_rate are refused, before they are told
+// as a pause only (KIP-599) · v6 topics by name or id (KIP-516).
 func handle20DeleteTopics(b *Broker, r *Request) {
 	var req kmsg.DeleteTopicsRequest
 	if !r.Decode(&req) {
@@ -36,7 +37,10 @@ func handle20DeleteTopics(b *Broker, r *Request) {
 	ctx, cancel := deadline(req.TimeoutMillis)
 	defer cancel()
 	resp := kmsg.NewPtrDeleteTopicsResponse()
-	for _, result := range b.Controller.DeleteTopics(ctx, refs) {
+	permit := r.mutations(5)
+	results := b.Controller.DeleteTopics(ctx, refs, permit.ask)
+	r.pauseFor(permit)
+	for _, result := range results {
 		if result.Err != nil && result.Err.Code == protocol.TopicDeletionDisabled && r.Version < 3 {
 			result.Err = &protocol.Error{Code: protocol.InvalidRequest}
 		}

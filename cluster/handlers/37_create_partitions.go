@@ -13,7 +13,8 @@ import (
 // Topics are grown independently of each other; the answer comes when the new
 // partitions can be produced to. With validate_only all checks are made and
 // nothing else. An assignment that is empty but not null is a mistake.
-// v2 flexible · v3 quota errors, of which there are none.
+// v2 flexible · v3 topics above controller_mutation_rate are refused, before they
+// are told as a pause only (KIP-599).
 func handle37CreatePartitions(b *Broker, r *Request) {
 	var req kmsg.CreatePartitionsRequest
 	if !r.Decode(&req) {
@@ -34,7 +35,10 @@ func handle37CreatePartitions(b *Broker, r *Request) {
 	ctx, cancel := deadline(req.TimeoutMillis)
 	defer cancel()
 	resp := kmsg.NewPtrCreatePartitionsResponse()
-	for _, result := range b.Controller.CreatePartitions(ctx, topics, req.ValidateOnly) {
+	permit := r.mutations(3)
+	results := b.Controller.CreatePartitions(ctx, topics, req.ValidateOnly, permit.ask)
+	r.pauseFor(permit)
+	for _, result := range results {
 		out := kmsg.NewCreatePartitionsResponseTopic()
 		out.Topic = result.Name
 		out.ErrorCode, out.ErrorMessage = codeAndMessage(result.Err)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kserver/cluster/quota"
+	"kserver/protocol"
 )
 
 // What a request uses of its client's quotas. The front says whose they are and
@@ -74,6 +75,37 @@ func (r *Request) chargeFetch(bytes int64) (give bool) {
 	}
 	r.use.pause, give = c.TakeFetch(time.Now(), float64(bytes))
 	return give
+}
+
+// permit charges a request for the partitions it creates and deletes. ask may be
+// called from another goroutine.
+type permit struct {
+	client *quota.Client
+	strict bool
+	pause  atomic.Int64 // in nanoseconds
+}
+
+// mutations is the permit of a request. From version strict on, what is above the
+// quota is refused; before, the client is only told to pause.
+func (r *Request) mutations(strict int16) *permit {
+	return &permit{client: r.use.client, strict: r.Version >= strict}
+}
+
+// ask is a controller.Permit.
+func (p *permit) ask(partitions int) *protocol.Error {
+	pause, given := p.client.TakeMutations(time.Now(), float64(partitions), p.strict)
+	if pause > 0 {
+		p.pause.Store(int64(pause)) // they do not become shorter within a request
+	}
+	if !given {
+		return &protocol.Error{Code: protocol.ThrottlingQuotaExceeded}
+	}
+	return nil
+}
+
+// pauseFor has the client pause for what it was permitted.
+func (r *Request) pauseFor(p *permit) {
+	r.use.pause = max(r.use.pause, time.Duration(p.pause.Load()))
 }
 
 // throttleMs is the pause as answers tell it.
