@@ -85,5 +85,9 @@ func writeOffsetCheckpoint(fsys vfs.FS, dir, name string, offsets map[TopicParti
 	for _, tp := range tps {
 		fmt.Fprintf(&b, "%s %d %d\n", tp.Topic, tp.Partition, offsets[tp])
 	}
-	return vfs.ReplaceFileDurably(fsys, dir, filepath.Join(dir, name), b.Bytes())
+	path := filepath.Join(dir, name)
+	if planted(bugRenameBeforeSync) {
+		return errors.Join(vfs.WriteFile(fsys, path+tmpSuffix, b.Bytes()), fsys.Rename(path+tmpSuffix, path), fsys.SyncDir(dir))
+	}
+	return vfs.ReplaceFileDurably(fsys, dir, path, b.Bytes())
 }

@@ -17,8 +17,6 @@ import (
 type committer struct {
 	dir    *logDir
 	syncer roundSyncer
-	// reportEarly is the planted bug of the crash suite's own test: durable before the sync.
-	reportEarly bool
 
 	mu      sync.Mutex
 	queue   []*Log
@@ -26,6 +24,12 @@ type committer struct {
 	stopped bool
 	wake    chan struct{} // capacity 1
 	done    chan struct{}
+
+	// Owned by the goroutine that takes turns; all but gaveUp are scratch.
+	taken   []*Log
+	commits []commit
+	targets []syncTarget
+	gaveUp  bool
 
 	rounds, logs, files, failures atomic.Uint64
 	took                          histogram.Histogram // of rounds
@@ -76,47 +80,57 @@ func (c *committer) poke() {
 func (c *committer) run() {
 	defer close(c.done)
 	defer c.syncer.close()
-	var logs []*Log
-	var pacing []pacedRange
-	var commits []commit
-	var targets []syncTarget
 	for {
-		c.mu.Lock()
-		logs, c.queue = c.queue, logs[:0]
-		pacing, c.pacing = c.pacing, pacing[:0]
-		for _, l := range logs {
-			l.commitQueued = false
-		}
-		stop := c.stopped && len(logs) == 0
-		c.mu.Unlock()
-
-		if err := c.dir.offline(); err != nil {
-			c.giveUp(err)
+		more, end := c.turn()
+		if end {
 			return
 		}
-		if stop {
-			return
-		}
-		for i, p := range pacing {
-			p.start()
-			pacing[i] = pacedRange{}
-		}
-		if len(logs) == 0 {
+		if !more {
 			<-c.wake
-			continue
 		}
-		commits, targets = c.round(logs, commits, targets)
-		clear(logs)
 	}
 }
 
-// round syncs what the logs have written. The slices are scratch, returned for the next round.
-func (c *committer) round(logs []*Log, commits []commit, targets []syncTarget) ([]commit, []syncTarget) {
-	began := c.dir.m.cfg.Clock.Now()
-	for len(commits) < len(logs) {
-		commits = append(commits, commit{})
+// turn does what is queued. more is false when there was nothing to do, end when there never will be.
+func (c *committer) turn() (more, end bool) {
+	c.mu.Lock()
+	c.taken, c.queue = c.queue, c.taken[:0]
+	pacing := c.pacing
+	c.pacing = nil
+	for _, l := range c.taken {
+		l.commitQueued = false
 	}
-	targets = targets[:0]
+	stop := c.stopped && len(c.taken) == 0
+	c.mu.Unlock()
+
+	if err := c.dir.offline(); err != nil {
+		if !c.gaveUp {
+			c.gaveUp = true
+			c.giveUp(err)
+		}
+		return false, true
+	}
+	if stop {
+		return false, true
+	}
+	for _, p := range pacing {
+		p.start()
+	}
+	if len(c.taken) == 0 {
+		return false, false
+	}
+	c.round(c.taken)
+	clear(c.taken)
+	return true, false
+}
+
+// round syncs what the logs have written.
+func (c *committer) round(logs []*Log) {
+	began := c.dir.m.cfg.Clock.Now()
+	for len(c.commits) < len(logs) {
+		c.commits = append(c.commits, commit{})
+	}
+	commits, targets := c.commits, c.targets[:0]
 	fresh, names := false, 0
 	for i, l := range logs {
 		l.beginCommit(&commits[i])
@@ -129,17 +143,14 @@ func (c *committer) round(logs []*Log, commits []commit, targets []syncTarget) (
 	if fresh {
 		targets = append(targets, syncTarget{dir: c.dir.path})
 	}
-	if c.reportEarly {
+	if planted(bugAckBeforeSync) {
 		for i := range logs {
 			logs[i].advanceDurable(commits[i].end)
 		}
 	}
-	var err error
-	switch {
-	case names > bulkSyncs: // thousands of new partitions at once
-		err = c.dir.m.cfg.FS.SyncAll(c.dir.path)
-	case len(targets) > 0:
-		err = c.syncer.syncRound(targets)
+	err := c.sync(targets, names)
+	if err != nil && planted(bugSyncRetried) {
+		err = c.sync(targets, names)
 	}
 	for i := range logs {
 		if cerr := commits[i].endCommit(err); cerr != nil {
@@ -154,7 +165,18 @@ func (c *committer) round(logs []*Log, commits []commit, targets []syncTarget) (
 	c.files.Add(uint64(len(targets)))
 	c.took.Observe(c.dir.m.cfg.Clock.Now().Sub(began))
 	clear(targets)
-	return commits, targets
+	c.targets = targets
+}
+
+// sync makes the targets of a round durable, among them the names in so many directories.
+func (c *committer) sync(targets []syncTarget, names int) error {
+	switch {
+	case len(targets) == 0:
+		return nil
+	case names > bulkSyncs: // thousands of new partitions at once
+		return c.dir.m.cfg.FS.SyncAll(c.dir.path)
+	}
+	return c.syncer.syncRound(targets)
 }
 
 // start begins the writeback; it is a hint, so an error only means that the sync will take longer.
@@ -183,11 +205,18 @@ func (c *committer) giveUp(err error) {
 	}
 }
 
-// stop runs the rounds still asked for and ends the goroutine.
+// stop runs the rounds still asked for and ends the goroutine. Calls after the first do nothing.
 func (c *committer) stop() {
 	c.mu.Lock()
 	c.stopped = true
 	c.mu.Unlock()
+	if c.dir.m.cfg.stepped {
+		select {
+		case <-c.done:
+		default:
+			c.run()
+		}
+	}
 	c.poke()
 	<-c.done
 }

@@ -6,6 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,9 +19,16 @@ import (
 	"kserver/protocol/recordbatch"
 )
 
-// The crash suite runs a scripted workload on the strict memory file system, stops after every single I/O
-// operation, takes the power away in several ways, and opens what is left. What was reported durable must be
-// there, byte for byte, and everything there must be something that was appended, in order and whole.
+// The crash suite runs a workload on the strict memory file system, stops after every single I/O operation, takes
+// the power away in several ways, and opens what is left. What was reported durable must be there, byte for byte,
+// and everything there must be something that was appended, in order and whole.
+//
+// The workload, its sizes and what a crash leaves follow from one seed, and nothing runs beside it (Config.stepped),
+// so that a seed and a number of operations are one run for ever:
+//
+//	KSERVER_CRASH_SEEDS=200             so many seeds instead of a few
+//	KSERVER_CRASH_SEED=17               this seed only
+//	KSERVER_CRASH_POINT=231             and this crash only
 
 // modelLog is what the test knows of one partition.
 type modelLog struct {
@@ -54,23 +66,19 @@ type world struct {
 	m     *LogManager
 	model map[TopicPartition]*modelLog
 	rand  *rand.Rand
-	bug   bool
+	// again, if set, is asked about a step that failed for want of room: true tries it once more.
+	again func(err error) bool
 }
 
 // errStopped ends a workload at its crash.
 var errStopped = errors.New("stopped by the crash")
 
 func (w *world) open() error {
-	m, err := tryOpen(Config{FS: w.fault, Clock: w.clock, CheckpointBytes: 6000})
+	m, err := tryOpen(Config{FS: w.fault, Clock: w.clock, CheckpointBytes: 6000, SyncThreads: 1, stepped: true})
 	if err != nil {
-		return errStopped
+		return fmt.Errorf("%w: open: %w", errStopped, err)
 	}
 	w.m = m
-	for _, d := range m.dirs {
-		d.committer.mu.Lock()
-		d.committer.reportEarly = w.bug
-		d.committer.mu.Unlock()
-	}
 	for tp, model := range w.model {
 		if l, ok := m.Log(tp); ok && !model.deleted {
 			l.SetConfig(crashLogConfig())
@@ -94,7 +102,7 @@ func (w *world) create(tp TopicPartition) error {
 	w.model[tp] = model
 	l, err := w.m.Create(tp, model.id, crashLogConfig())
 	if err != nil {
-		return errStopped
+		return fmt.Errorf("%w: create: %w", errStopped, err)
 	}
 	model.created = true
 	l.SetDurableListener(model)
@@ -115,17 +123,16 @@ func (w *world) append(tp TopicPartition, spec batchSpec, wait bool) error {
 	model.batches[first] = append(model.batches[first], stored) // also when the append fails half way
 	info, err := l.AppendAsLeader(spec.build(w.t), AppendOptions{LeaderEpoch: 7})
 	if err != nil {
-		return errStopped
+		return fmt.Errorf("%w: append: %w", errStopped, err)
 	}
 	model.end = info.LastOffset + 1
 	if !wait {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := l.WaitDurable(ctx, info.LastOffset+1); err != nil {
-		if ctx.Err() != nil {
-			w.t.Fatal("append never became durable")
+	w.m.step()
+	if l.DurableEndOffset() < info.LastOffset+1 {
+		if w.m.Dirs()[0].Err == nil {
+			w.t.Fatal("append did not become durable")
 		}
 		return errStopped
 	}
@@ -148,15 +155,19 @@ func (w *world) workload() error {
 	seq := int32(0)
 	steps := []func() error{w.open, func() error { return w.create(a) }, func() error { return w.create(b) }}
 	for i := range 24 {
+		// Most appends leave the sync to a later one, so that several lie unsynced side by side.
+		wait := w.rand.IntN(3) == 0
+		spec := w.value(i)
+		if i%3 == 0 {
+			spec = w.idempotent(i, seq)
+			seq++
+		}
 		steps = append(steps, func() error {
-			if i%3 == 0 {
-				seq++
-				return w.append(a, w.idempotent(i, seq-1), i%2 == 0)
-			}
-			return w.append(a, w.value(i), i%4 != 0)
+			return w.append(a, spec, wait)
 		})
 		if i%3 == 1 {
-			steps = append(steps, func() error { return w.append(b, w.value(i), i%2 == 0) })
+			other := w.value(i)
+			steps = append(steps, func() error { return w.append(b, other, wait) })
 		}
 		switch i {
 		case 8, 16:
@@ -175,14 +186,26 @@ func (w *world) workload() error {
 	}
 	steps = append(steps, func() error { return w.m.Checkpoint() }, w.close)
 	for _, step := range steps {
-		if err := step(); err != nil || w.fault.Crashed() {
-			return errStopped
+		err := step()
+		if w.again != nil && err != nil && w.again(err) {
+			if w.m != nil && w.m.Dirs()[0].Err != nil {
+				return w.m.Dirs()[0].Err
+			}
+			if err = step(); err != nil {
+				return err
+			}
+		}
+		if err != nil || w.fault.Crashed() {
+			return errors.Join(errStopped, err)
 		}
 	}
 	return nil
 }
 
 func (w *world) close() error {
+	if w.m == nil { // an earlier try has closed it as far as it went
+		return nil
+	}
 	err := w.m.Close()
 	w.m = nil
 	return err
@@ -363,19 +386,21 @@ func (w *world) checkGoesOn(l *Log, last recordbatch.Batch, end int64) error {
 	return l.WaitDurable(ctx, end+1)
 }
 
-func newWorld(t testing.TB, seed uint64, bug bool) *world {
-	return &world{
-		t: t, clock: newManualClock(), model: map[TopicPartition]*modelLog{}, bug: bug,
-		rand: rand.New(rand.NewPCG(seed, 1)),
-	}
+func newWorld(t testing.TB, seed uint64) *world {
+	return &world{t: t, clock: newManualClock(), model: map[TopicPartition]*modelLog{}, rand: rand.New(rand.NewPCG(seed, 1))}
 }
 
 // crashOnce crashes after n operations, checks, and takes the power away again right after recovery: what
 // recovery served must survive that too.
-func crashOnce(t testing.TB, n int, seed uint64, bug bool) (finished bool, err error) {
-	w := newWorld(t, seed, bug)
-	after, finished := w.run(vfs.NewMem(), n, seed)
-	recovered := after.Crash(1) // a copy that keeps everything
+func crashOnce(t testing.TB, n int, seed uint64) (finished bool, err error) {
+	w := newWorld(t, seed)
+	mem := vfs.NewMem()
+	after, finished := w.run(mem, n, seed)
+	// Every other time only the process is killed first: then the page cache has what the disk does not.
+	recovered := after.Crash(1)
+	if n%2 == 1 {
+		recovered = mem.Kill()
+	}
 	if err := w.check(after); err != nil {
 		return finished, err
 	}
@@ -409,39 +434,76 @@ func crashOnce(t testing.TB, n int, seed uint64, bug bool) (finished bool, err e
 	return finished, nil
 }
 
-func TestD1CrashAfterEveryOperation(t *testing.T) {
-	seeds := 8
-	if testing.Short() {
-		seeds = 4
-	}
-	for seed := range uint64(seeds) {
-		n := 0
-		for ; ; n++ {
-			finished, err := crashOnce(t, n, seed, false)
-			if err != nil {
-				t.Fatalf("crash after operation %d, seed %d: %v", n, seed, err)
-			}
-			if finished {
-				break
-			}
+// crashEverywhere crashes after each operation of a seed's workload, or after one only if point is not negative.
+func crashEverywhere(t testing.TB, seed uint64, point int) (points int, err error) {
+	for n := max(point, 0); ; n++ {
+		finished, err := crashOnce(t, n, seed)
+		if err != nil {
+			return n, fmt.Errorf("KSERVER_CRASH_SEED=%d KSERVER_CRASH_POINT=%d: %w", seed, n, err)
 		}
-		t.Logf("seed %d: %d crash points", seed, n)
+		if finished || point >= 0 {
+			return n, nil
+		}
 	}
 }
 
-// TestCrashSuiteFindsPlantedBug shows that the suite can fail: a committer that reports before it syncs.
-func TestCrashSuiteFindsPlantedBug(t *testing.T) {
-	for seed := range uint64(4) {
-		for n := 0; ; n++ {
-			finished, err := crashOnce(t, n, seed, true)
-			if err != nil {
-				t.Logf("found after operation %d, seed %d: %v", n, seed, err)
-				return
-			}
-			if finished {
-				break
-			}
+// envNumber is a number from the environment, def if there is none.
+func envNumber(t testing.TB, name string, def int) int {
+	text := os.Getenv(name)
+	if text == "" {
+		return def
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		t.Fatalf("%s=%q is no number", name, text)
+	}
+	return n
+}
+
+// seeds are the seeds a suite runs with: few of them unless the environment asks for others.
+func seeds(t testing.TB, few int) []uint64 {
+	if one := envNumber(t, "KSERVER_CRASH_SEED", -1); one >= 0 {
+		return []uint64{uint64(one)}
+	}
+	list := make([]uint64, envNumber(t, "KSERVER_CRASH_SEEDS", few))
+	for i := range list {
+		list[i] = uint64(i)
+	}
+	return list
+}
+
+func TestD1CrashAfterEveryOperation(t *testing.T) {
+	few := 4
+	if testing.Short() {
+		few = 2
+	}
+	point := envNumber(t, "KSERVER_CRASH_POINT", -1)
+	for _, seed := range seeds(t, few) {
+		points, err := crashEverywhere(t, seed, point)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("seed %d: %d crash points", seed, points)
+	}
+}
+
+var retiredID = regexp.MustCompile(`\.[0-9a-f]{32}-`)
+
+// The same seed is the same run, operation for operation; without that a found seed would be worth nothing.
+func TestCrashSuiteIsReplayable(t *testing.T) {
+	var logs [2][]string
+	for i := range logs {
+		w := newWorld(t, 3)
+		w.fault = vfs.NewFault(vfs.NewMem())
+		w.fault.StartLog()
+		if err := w.workload(); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range w.fault.Log() { // but for the random names of deleted directories
+			logs[i] = append(logs[i], retiredID.ReplaceAllString(line, "."))
 		}
 	}
-	t.Fatal("durable was reported before the sync, and nothing noticed")
+	if !slices.Equal(logs[0], logs[1]) {
+		t.Fatalf("two runs of one seed differ:\n%s\n\n%s", strings.Join(logs[0], "\n"), strings.Join(logs[1], "\n"))
+	}
 }

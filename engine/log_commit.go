@@ -62,7 +62,7 @@ func (c *commit) targets(t []syncTarget) []syncTarget {
 		}
 		t = append(t, syncTarget{file: f})
 	}
-	if c.syncNames {
+	if c.syncNames && !planted(bugNoDirSync) {
 		t = append(t, syncTarget{dir: c.dir, optional: true}) // a delete may have renamed it
 	}
 	if c.syncParent {

@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"io"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -78,6 +81,14 @@ func (d *logDir) logs() []*Log {
 			logs = append(logs, l)
 		}
 	}
+	return logs
+}
+
+// sortedLogs puts logs in the order of their names, so that what is done for all is done in the same order always.
+func sortedLogs(logs []*Log) []*Log {
+	slices.SortFunc(logs, func(a, b *Log) int {
+		return cmp.Or(strings.Compare(a.tp.Topic, b.tp.Topic), cmp.Compare(a.tp.Partition, b.tp.Partition))
+	})
 	return logs
 }
 

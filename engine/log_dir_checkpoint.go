@@ -24,7 +24,7 @@ func (d *logDir) checkpoint(final bool) error {
 	starts, watermarks := maps.Clone(d.starts), maps.Clone(d.watermarks)
 	live := make(map[TopicPartition]bool)
 	var work checkpointWork
-	for _, l := range d.logs() {
+	for _, l := range sortedLogs(d.logs()) {
 		live[l.tp] = true
 		if !l.loaded.Load() {
 			continue // its lines stay as they are
@@ -112,6 +112,9 @@ func (l *Log) prepareCheckpoint(final bool, work *checkpointWork) (c checkpointe
 	l.viewMu.Lock()
 	c = checkpointedOffsets{l.lastFlushed, l.logStart.Load(), l.highWatermark.Load()}
 	l.viewMu.Unlock()
+	if planted(bugCheckpointAhead) {
+		c.recoveryPoint = l.logEnd.Load()
+	}
 	if l.deleted || l.unborn.Load() {
 		return c, nil
 	}
@@ -203,7 +206,7 @@ func (d *logDir) withRecoveryPointAt(tp TopicPartition, offset int64, f func() e
 	if err := d.lowerCleaned(tp, offset); err != nil {
 		return err
 	}
-	if d.recovery[tp] > offset {
+	if d.recovery[tp] > offset && !planted(bugPointNotLowered) {
 		recovery := maps.Clone(d.recovery)
 		recovery[tp] = offset
 		if err := d.writeCheckpointsLocked(recovery, d.starts, d.watermarks); err != nil {

@@ -108,11 +108,13 @@ func (l *Log) load() error {
 func (l *Log) loadLocked(unclean bool) error {
 	fsys := l.m.cfg.FS
 	var files logFiles
+	var checkpointed checkpointedOffsets // what the files say of an unborn log is of one before it
 	if !l.unborn.Load() {
 		var err error
 		if files, err = listLogFiles(fsys, l.path); err != nil {
 			return err
 		}
+		checkpointed = l.dir.checkpointed(l.tp)
 	}
 	if changed, err := l.completeSwaps(files.swaps); err != nil {
 		return err
@@ -121,7 +123,6 @@ func (l *Log) loadLocked(unclean bool) error {
 			return err
 		}
 	}
-	checkpointed := l.dir.checkpointed(l.tp)
 	if err := files.checkPresent(l.path, checkpointed.recoveryPoint); err != nil {
 		return err
 	}
@@ -204,7 +205,7 @@ func (l *Log) loadActive(unclean bool, recoveryPoint int64) (end int64, err erro
 	}
 	if !unclean {
 		end, err = l.openActive(active)
-		if err == nil && end < recoveryPoint {
+		if err == nil && end < recoveryPoint && !planted(bugOffsetsReused) {
 			err = l.endsEarly(end, recoveryPoint)
 		}
 		if err == nil || !errors.Is(err, ErrCorrupt) && !errors.Is(err, errBadIndex) && !isNotExist(err) {
@@ -384,7 +385,7 @@ func (l *Log) rebuildProducersFrom(snapshots []int64, start, end int64) error {
 	l.snapshots = left
 	from := p.end
 	err = l.eachBatch(from, end, func(f vfs.File, at batchAt, h recordbatch.Batch) error {
-		if at.base < from {
+		if at.base < from && p.snapshotAt >= 0 {
 			return nil // the snapshot knows it
 		}
 		if h.IsControl() && h.HasProducerID() { // what it says is in its record

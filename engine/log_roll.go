@@ -94,6 +94,20 @@ func (l *Log) createSegment(base int64) (*LogSegment, error) {
 	return s, nil
 }
 
+// prepareSegment makes a new segment whose log file has a temporary name as yet, at path tmp.
+func (l *Log) prepareSegment(base int64) (s *LogSegment, tmp string, err error) {
+	s = newSegment(l.m.pool, l.path, base)
+	tmp = s.prefix + segmentSuffix[logFile] + tmpSuffix
+	f, err := l.m.cfg.FS.Create(tmp)
+	if err != nil {
+		return nil, "", err
+	}
+	s.adopt(f)
+	s.indexLoaded.Store(true)
+	s.createdMs = l.nowMs()
+	return s, tmp, nil
+}
+
 // addSegment publishes a new active segment. appendMu is held.
 func (l *Log) addSegment(s *LogSegment) {
 	l.viewMu.Lock()

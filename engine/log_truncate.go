@@ -33,6 +33,9 @@ func (l *Log) truncateTo(offset int64) error {
 		return nil
 	}
 	if err := l.truncateLocked(offset); err != nil {
+		if errors.Is(err, ErrDiskFull) {
+			return err
+		}
 		return l.dir.fail(fmt.Errorf("truncation of %s to %d: %w", l.tp, offset, err))
 	}
 	return nil
@@ -67,6 +70,14 @@ func (l *Log) truncateLocked(offset int64) error {
 	}
 	gone := segments[len(left):]
 
+	// The file the log goes on in comes first, because it is all that needs room: without it nothing changes.
+	next, tmp, err := l.prepareSegment(end)
+	if isDiskFull(err) {
+		return l.dir.refuse(l.tp, err)
+	}
+	if err != nil {
+		return err
+	}
 	// Readers first: nobody may look up what is about to go.
 	l.forget(left, end)
 	// Newest first, each name durable before the next: a crash leaves a log without a hole.
@@ -80,13 +91,16 @@ func (l *Log) truncateLocked(offset int64) error {
 			return err
 		}
 	}
-	next, err := l.createSegment(end)
-	if err != nil {
-		return err
+	if cutAt > 0 && planted(bugFileReused) {
+		keep.sealed.Store(false)
+	} else {
+		if err := l.m.cfg.FS.Rename(tmp, next.prefix+segmentSuffix[logFile]); err != nil {
+			return err
+		}
+		l.viewMu.Lock()
+		l.segments = append(l.segments[:len(l.segments):len(l.segments)], next)
+		l.viewMu.Unlock()
 	}
-	l.viewMu.Lock()
-	l.segments = append(l.segments[:len(l.segments):len(l.segments)], next)
-	l.viewMu.Unlock()
 	l.epochs.truncateFromEnd(end)
 	if err := l.rebuildProducers(end); err != nil {
 		return err
@@ -138,7 +152,10 @@ func (s *LogSegment) cut(size, end int64) error {
 		return err
 	}
 	ix := indexer{maxTimestamp: s.maxTimestamp.Load(), offsetOfMax: s.offsetOfMaxTimestamp.Load()}
-	if err := errors.Join(ix.seal(s), s.flushIndexes()); err != nil {
+	if err := ix.seal(s); err != nil {
+		return err
+	}
+	if err := s.flushIndexes(); err != nil && !isDiskFull(err) { // as when a segment is sealed
 		return err
 	}
 	s.indexUnsynced = true
@@ -187,6 +204,9 @@ func (l *Log) SetLogStartOffset(offset int64) error {
 	l.appendMu.Unlock()
 	if err != nil {
 		return err
+	}
+	if planted(bugStartNotDurable) {
+		return nil
 	}
 	return l.dir.writeLogStarts()
 }

@@ -57,7 +57,9 @@ func OpenLogManager(cfg Config) (*LogManager, error) {
 	for _, d := range m.dirs {
 		err := d.offline()
 		if err == nil {
-			go d.committer.run()
+			if !cfg.stepped {
+				go d.committer.run()
+			}
 			continue
 		}
 		close(d.committer.done)
@@ -65,8 +67,12 @@ func OpenLogManager(cfg Config) (*LogManager, error) {
 			l.fail(err)
 		}
 	}
-	go m.janitor.run()
-	m.cleaner.start()
+	if cfg.stepped {
+		close(m.janitor.done)
+	} else {
+		go m.janitor.run()
+		m.cleaner.start()
+	}
 	m.janitor.every(cfg.CheckpointInterval, func() { m.logCheckpointError(m.Checkpoint()) })
 	m.janitor.every(cfg.RetentionCheckInterval, func() { m.logCheckpointError(m.RunRetention()) })
 	m.janitor.every(cfg.ProducerIDExpirationCheckInterval, m.expireProducers)
@@ -217,7 +223,8 @@ func (d *logDir) openLogs() error {
 		if err := d.m.cfg.FS.Remove(filepath.Join(d.path, cleanShutdownFile)); err != nil {
 			return d.fail(err)
 		}
-		if err := d.m.cfg.FS.SyncDir(d.path); err != nil {
+		if planted(bugMarkerStays) {
+		} else if err := d.m.cfg.FS.SyncDir(d.path); err != nil {
 			return d.fail(err)
 		}
 		return nil
@@ -233,7 +240,8 @@ func (d *logDir) recover(logs []*Log) error {
 	began := d.m.cfg.Clock.Now()
 	// What the last process wrote may be in the page cache only. Before any of it counts as durable, it is made
 	// so, names included; one flush of the file system takes the place of several for each log.
-	if err := d.m.cfg.FS.SyncAll(d.path); err != nil {
+	if planted(bugRecoveryNotSynced) {
+	} else if err := d.m.cfg.FS.SyncAll(d.path); err != nil {
 		return d.fail(err)
 	}
 	err := inParallel(len(logs), d.m.cfg.RecoveryThreads, func(i int) error {
@@ -434,7 +442,7 @@ func (m *LogManager) Checkpoint() error {
 // RunRetention deletes what the topics' retention settings no longer keep.
 func (m *LogManager) RunRetention() error {
 	var errs []error
-	for _, l := range m.Logs() {
+	for _, l := range sortedLogs(m.Logs()) {
 		if l.dir.offline() != nil {
 			continue
 		}
@@ -466,6 +474,21 @@ func (m *LogManager) expireProducers() {
 	}
 }
 
+// step runs all work of the background that is due, see Config.stepped.
+func (m *LogManager) step() {
+	for more := true; more; {
+		more = false
+		for _, d := range m.dirs {
+			again, _ := d.committer.turn()
+			more = more || again
+		}
+		if f, _, _ := m.janitor.next(); f != nil {
+			f()
+			more = true
+		}
+	}
+}
+
 func (m *LogManager) logCheckpointError(err error) {
 	if err != nil {
 		m.logger.Error("background work of the logs failed", "err", err)
@@ -486,7 +509,7 @@ func (m *LogManager) Close() error {
 		if d.offline() == nil {
 			errs = append(errs, d.close())
 		}
-		<-d.committer.done
+		d.committer.stop()
 	}
 	m.closeFiles()
 	m.unlock()

@@ -26,7 +26,7 @@ func (m *LogManager) Reopen(tp TopicPartition, topicID [16]byte, cfg LogConfig) 
 		return l, nil
 	}
 	return m.create(tp, topicID, cfg, func() *logDir {
-		if d := m.offlineDir(); d != nil {
+		if d := m.offlineDir(); d != nil && !planted(bugLogBegunAnew) {
 			return d
 		}
 		return m.emptiestDir()
@@ -108,7 +108,8 @@ func (l *Log) makeDirLocked() error {
 		return err
 	}
 	// What the checkpoints say of an earlier log of this name must not be believed of this one.
-	if err := l.dir.forget(l.tp); err != nil {
+	if planted(bugOldPointsKept) {
+	} else if err := l.dir.forget(l.tp); err != nil {
 		return err
 	}
 	err := l.m.cfg.FS.MkdirAll(l.path)

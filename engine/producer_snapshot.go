@@ -61,7 +61,7 @@ func (p *producerState) decode(b []byte, end int64) error {
 	if v := binary.BigEndian.Uint16(b); v != snapshotVersion {
 		return fmt.Errorf("%w: producer snapshot has version %d", ErrCorrupt, v)
 	}
-	if crc32.Checksum(b[6:], castagnoli) != binary.BigEndian.Uint32(b[2:]) {
+	if crc32.Checksum(b[6:], castagnoli) != binary.BigEndian.Uint32(b[2:]) && !planted(bugSnapshotTrusted) {
 		return fmt.Errorf("%w: producer snapshot checksum", ErrCorrupt)
 	}
 	n := int(binary.BigEndian.Uint32(b[6:]))

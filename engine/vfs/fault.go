@@ -55,6 +55,11 @@ type Rule struct {
 	Err error
 	// Bytes of a failing write that are written nevertheless.
 	Bytes int
+	// When is asked, if set, at each operation that matches, instead of Nth and Count; false lets it happen.
+	When func() bool
+	// Fired, if set, is told of each operation that fails. Both are called under a lock and must not use the file
+	// system.
+	Fired func(op Op, name string)
 	// After lets the operation happen and reports Err all the same.
 	After bool
 
@@ -192,7 +197,14 @@ func (r *Rule) matches(op Op, name string) bool {
 	}
 	r.seen++
 	first := max(r.Nth, 1)
-	return r.seen >= first && (r.Count == 0 || r.seen < first+r.Count)
+	hit := r.seen >= first && (r.Count == 0 || r.seen < first+r.Count)
+	if r.When != nil {
+		hit = r.When()
+	}
+	if hit && r.Fired != nil {
+		r.Fired(op, name)
+	}
+	return hit
 }
 
 // Create implements FS.
@@ -306,8 +318,13 @@ func (f *faultFile) Truncate(n int64) error {
 	return f.fault.do(OpTruncate, f.name, func() error { return f.f.Truncate(n) }, nil)
 }
 
+// Sync, when a rule fails it before it happens, loses what was not synced, as Linux does: see Mem.
 func (f *faultFile) Sync() error {
-	return f.fault.do(OpSync, f.name, func() error { return f.f.Sync() }, nil)
+	err := f.fault.do(OpSync, f.name, func() error { return f.f.Sync() }, nil)
+	if m, ok := f.f.(*memHandle); ok && err != nil && !errors.Is(err, ErrCrashed) {
+		m.loseUnsynced()
+	}
+	return err
 }
 
 func (f *faultFile) Size() (n int64, err error) {

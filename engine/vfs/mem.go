@@ -365,7 +365,13 @@ func syncTree(n memNode) {
 }
 
 func (f *memFile) sync() {
-	f.durable = append([]byte(nil), f.data...)
+	for _, c := range f.pending {
+		if c.data == nil {
+			f.durable = resize(f.durable, c.off)
+		} else {
+			f.durable = applyWrite(f.durable, c.off, c.data)
+		}
+	}
 	f.pending = nil
 }
 
@@ -507,6 +513,13 @@ func (h *memHandle) Sync() error {
 	}
 	h.f.sync()
 	return nil
+}
+
+// loseUnsynced is what a failed sync does: the cache still shows what was written, and no later sync writes it.
+func (h *memHandle) loseUnsynced() {
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
+	h.f.pending = nil
 }
 
 func (h *memHandle) Size() (int64, error) {

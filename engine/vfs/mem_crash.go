@@ -1,7 +1,9 @@
 package vfs
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"slices"
 	"sort"
 )
 
@@ -37,6 +39,49 @@ func (m *Mem) Crash(seed uint64) *Mem {
 	after.root = c.dir(m.root)
 	after.used = bytesIn(after.root)
 	return after
+}
+
+// Kill returns the file system as it is found after the process was killed and the machine goes on: everything is
+// there, and what was not synced still is not. m itself is left alone.
+func (m *Mem) Kill() *Mem {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	after := NewMem()
+	after.now, after.capacity, after.used = m.now, m.capacity, m.used
+	after.root = copier{}.node(m.root).(*memDir)
+	return after
+}
+
+// copier copies nodes, each once.
+type copier map[memNode]memNode
+
+func (c copier) node(n memNode) memNode {
+	if done := c[n]; done != nil {
+		return done
+	}
+	switch n := n.(type) {
+	case *memFile:
+		f := &memFile{data: bytes.Clone(n.data), durable: bytes.Clone(n.durable), pending: slices.Clone(n.pending), modTime: n.modTime}
+		c[n] = f
+		return f
+	case *memDir:
+		d := newMemDir()
+		c[n] = d
+		for name, child := range n.names {
+			d.names[name] = c.node(child)
+		}
+		for name, child := range n.durable {
+			d.durable[name] = c.node(child)
+		}
+		for _, change := range n.pending {
+			if change.node != nil {
+				change.node = c.node(change.node)
+			}
+			d.pending = append(d.pending, change)
+		}
+		return d
+	}
+	return nil
 }
 
 type crash struct {
@@ -144,7 +189,7 @@ func applyWrite(data []byte, off int64, p []byte) []byte {
 
 func resize(data []byte, size int64) []byte {
 	if size <= int64(len(data)) {
-		return data[:size]
+		return data[:size:size]
 	}
 	return append(data, make([]byte, size-int64(len(data)))...)
 }

@@ -197,6 +197,53 @@ func TestCrashIsUnkindInEveryWay(t *testing.T) {
 	}
 }
 
+// A failed sync loses what was written, though reads still show it, and a later sync does not bring it back.
+func TestFailedSyncLoses(t *testing.T) {
+	m := NewMem()
+	fault := NewFault(m, Rule{Op: OpSync, Nth: 2, Count: 1, Err: syscall.EIO})
+	f := must(fault.Create("/f"))
+	must(f.WriteAt([]byte("one"), 0))
+	check(t, f.Sync())
+	check(t, m.SyncDir("/"))
+	must(f.WriteAt([]byte("two"), 3))
+	if err := f.Sync(); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	check(t, f.Sync())
+	if b := must(ReadFile(m, "/f", 10)); string(b) != "onetwo" {
+		t.Fatalf("the cache shows %q", b)
+	}
+	if b := must(ReadFile(m.Crash(0), "/f", 10)); string(b) != "one" {
+		t.Fatalf("the disk has %q", b)
+	}
+	must(f.WriteAt([]byte("three"), 6))
+	check(t, f.Sync())
+	if b := must(ReadFile(m.Crash(0), "/f", 20)); string(b) != "one\x00\x00\x00three" {
+		t.Fatalf("the disk has %q", b)
+	}
+}
+
+// After a kill everything is there, and a crash then still takes what was not synced.
+func TestKillKeepsThePageCache(t *testing.T) {
+	m := NewMem()
+	check(t, m.MkdirAll("/d"))
+	check(t, m.SyncDir("/"))
+	f := must(m.Create("/d/f"))
+	must(f.WriteAt([]byte("one"), 0))
+	check(t, f.Sync())
+	check(t, m.SyncDir("/d"))
+	must(f.WriteAt([]byte("two"), 3))
+	must(m.Create("/d/g"))
+	killed := m.Kill()
+	if b := must(ReadFile(killed, "/d/f", 10)); string(b) != "onetwo" || len(must(killed.List("/d"))) != 2 {
+		t.Fatalf("%q", b)
+	}
+	lost := killed.Crash(0)
+	if b := must(ReadFile(lost, "/d/f", 10)); string(b) != "one" || len(must(lost.List("/d"))) != 1 {
+		t.Fatalf("%q", b)
+	}
+}
+
 func TestCapacity(t *testing.T) {
 	m := NewMem()
 	f := must(m.Create("/f"))
