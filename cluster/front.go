@@ -111,6 +111,8 @@ type exchange struct {
 	done  bool
 	// pipelined requests are counted in the connection's order until they end.
 	pipelined bool
+	delayed   bool // it held the connection before it began
+	detached  bool // Hold was called
 }
 
 // Request implements netio.Handler.
@@ -162,11 +164,11 @@ func (f *front) handle(nr *netio.Request, k *conn, delayed bool) {
 	x.req = handlers.NewRequest(h, body, &k.client, x, f.logger)
 	x.req.Metrics = &f.broker.Metrics
 	if api.Pipelined {
-		x.pipelined = true
+		x.pipelined, x.delayed = true, delayed
 		k.order.unanswered++
 		x.run(api)
-		if !x.done {
-			if x.pause(); delayed && !x.held {
+		if !x.done && !x.detached {
+			if x.pause(); delayed {
 				nr.Proceed()
 			}
 		}
@@ -231,6 +233,24 @@ func (x *exchange) File(r *engine.Range) {
 		return
 	}
 	x.nr.Response().File(r, r.Offset(), r.Len())
+}
+
+// Hold implements handlers.Responder.
+func (x *exchange) Hold(body []byte) []byte {
+	frame := x.nr.Keep()
+	if !x.delayed {
+		x.nr.Hold()
+	}
+	x.detached = true
+	return frame[len(frame)-len(body):]
+}
+
+// Proceed implements handlers.Responder.
+func (x *exchange) Proceed() {
+	if !x.done {
+		x.pause()
+		x.nr.Proceed()
+	}
 }
 
 // Send implements handlers.Responder.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"kserver/protocol"
 	"kserver/protocol/recordbatch"
 )
 
@@ -204,4 +205,76 @@ func TestAnswersBeforeABrokenRequest(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Batches that take long are validated on workers, and still every append keeps
+// its place among the connection's, and what is refused is refused for its size.
+func TestCostlyProducesKeepTheirOrder(t *testing.T) {
+	onBothBackends(t, func(t *testing.T, backend string) {
+		b := startBroker(t, backend, t.TempDir())
+		defer stopBroker(t, b)
+		createTopic(t, client(t, b), "t", 1, nil)
+		c := openPipe(t, b)
+		costly := bytes.Repeat([]byte("costly"), 200<<10) // far more than a loop decompresses
+		bomb := make([]byte, 40<<20)
+		const rounds = 5
+		var p [][]byte
+		for i := range int32(rounds) {
+			p = append(p,
+				encodeRaw(rawProduce("t", costly, recordbatch.CodecZstd), 8, 4*i),
+				encodeRaw(rawProduce("t", []byte("plain"), recordbatch.CodecNone), 8, 4*i+1),
+				encodeRaw(rawProduce("t", bomb, recordbatch.CodecZstd), 8, 4*i+2),
+				encodeRaw(rawProduce("t", []byte("packed"), recordbatch.CodecLZ4), 8, 4*i+3))
+		}
+		c.send(p...)
+		offset := int64(0)
+		for i := range int32(4 * rounds) {
+			var resp kmsg.ProduceResponse
+			c.receive(&resp, 8, i)
+			part := resp.Topics[0].Partitions[0]
+			if i%4 == 2 {
+				if part.ErrorCode != int16(protocol.MessageTooLarge) {
+					t.Errorf("a bomb was answered with %d", part.ErrorCode)
+				}
+				continue
+			}
+			if part.ErrorCode != 0 || part.BaseOffset != offset {
+				t.Fatalf("produce %d: error %d, offset %d, want offset %d", i, part.ErrorCode, part.BaseOffset, offset)
+			}
+			offset++
+		}
+		if n := b.workers.most(); n == 0 {
+			t.Error("no worker was asked")
+		}
+	})
+}
+
+// A request that names many partitions does not keep its loop.
+func TestProduceToManyPartitions(t *testing.T) {
+	onBothBackends(t, func(t *testing.T, backend string) {
+		b := startBroker(t, backend, t.TempDir())
+		defer stopBroker(t, b)
+		createTopic(t, client(t, b), "t", 1, nil)
+		c := openPipe(t, b)
+		many := rawProduce("t", []byte("x"), recordbatch.CodecNone)
+		for i := range int32(5000) {
+			rp := kmsg.NewProduceRequestTopicPartition()
+			rp.Partition = i + 1
+			many.Topics[0].Partitions = append(many.Topics[0].Partitions, rp)
+		}
+		c.send(encodeRaw(many, 8, 1), encodeRaw(rawProduce("t", []byte("y"), recordbatch.CodecNone), 8, 2))
+		var resp kmsg.ProduceResponse
+		c.receive(&resp, 8, 1)
+		parts := resp.Topics[0].Partitions
+		if len(parts) != 5001 || parts[0].ErrorCode != 0 || parts[0].BaseOffset != 0 || parts[5000].ErrorCode != int16(protocol.UnknownTopicOrPartition) {
+			t.Fatalf("%d partitions, the first %+v", len(parts), parts[0])
+		}
+		c.receive(&resp, 8, 2)
+		if part := resp.Topics[0].Partitions[0]; part.ErrorCode != 0 || part.BaseOffset != 1 {
+			t.Fatalf("%+v", part)
+		}
+		if n := b.workers.most(); n == 0 {
+			t.Error("no worker was asked")
+		}
+	})
 }

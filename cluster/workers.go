@@ -125,6 +125,13 @@ func (w *workers) run() {
 	}
 }
 
+// most is the most tasks that have been waiting at a time.
+func (w *workers) most() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.queued
+}
+
 // Close runs what is queued and waits for it.
 func (w *workers) Close() {
 	w.mu.Lock()

@@ -47,6 +47,10 @@ var (
 	// ErrUnexpectedOffset: AppendAsFollower got batches that do not continue the log.
 	ErrUnexpectedOffset = errors.New("batch does not continue the log")
 
+	// ErrCostly: validating the batch takes more than AppendOptions.MaxDecompressed allows. Nothing was
+	// appended; without the limit the same append may succeed.
+	ErrCostly = errors.New("batch takes long to validate")
+
 	// ErrWouldBlock: ReadNoWait needs index or header bytes that are not in the page cache.
 	ErrWouldBlock = errors.New("read would wait for the disk")
 )

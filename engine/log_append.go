@@ -26,6 +26,10 @@ type AppendOptions struct {
 	LeaderEpoch    int32 // stamped on the batches
 	Origin         Origin
 	ProduceVersion int16 // of the Produce request; 0 if there was none
+	// MaxDecompressed, unless 0, has a client's batch refused with ErrCostly when its records are more
+	// than this many bytes decompressed, or when they have to be compressed anew: for callers that must
+	// not take long.
+	MaxDecompressed int64
 }
 
 // AppendInfo tells what an append did.
@@ -48,7 +52,7 @@ type AppendInfo struct {
 // batches of the other origins (one or more in b) are only checked for integrity and fencing. Validation and
 // decompression run outside the log's lock.
 //
-// Errors: *recordbatch.InvalidError, ErrOutOfOrderSequence, ErrInvalidProducerEpoch, ErrInvalidTxnState,
+// Errors: ErrCostly, *recordbatch.InvalidError, ErrOutOfOrderSequence, ErrInvalidProducerEpoch, ErrInvalidTxnState,
 // ErrTransactionCoordinatorFenced, ErrStorage (with ErrDiskFull when there was no space), ErrLogClosed.
 func (l *Log) AppendAsLeader(b []byte, o AppendOptions) (AppendInfo, error) {
 	if err := l.ensureLoaded(); err != nil {
@@ -62,7 +66,7 @@ func (l *Log) AppendAsLeader(b []byte, o AppendOptions) (AppendInfo, error) {
 	if o.Origin == OriginClient {
 		now := l.nowMs()
 		var err error
-		if b, err = l.validate(b, cfg, now, o.ProduceVersion); err != nil {
+		if b, err = l.validate(b, cfg, now, &o); err != nil {
 			return AppendInfo{}, err
 		}
 		if cfg.LogAppendTime {
@@ -87,18 +91,56 @@ func (l *Log) AppendAsLeader(b []byte, o AppendOptions) (AppendInfo, error) {
 // validateOptions are reused, because they would otherwise be the one allocation of an append.
 var validateOptions = sync.Pool{New: func() any { return new(recordbatch.ValidateOptions) }}
 
+// A batch may decompress to leastDecompressed bytes, to some times the largest batch, or to maxRatio times what
+// it has, whichever is most: far more than producers pack, and a bound on what a few hostile bytes can cost.
+const (
+	leastDecompressed  = 4 << 20
+	decompressedFactor = 4
+	maxRatio           = 256
+)
+
+func maxDecompressed(batch int, cfg *LogConfig) int64 {
+	most := max(leastDecompressed, decompressedFactor*int64(cfg.MaxMessageBytes), maxRatio*int64(batch))
+	return min(most, recordbatch.DefaultMaxDecompressed)
+}
+
+// costly reports that validating b as a client's batch may take long: its records are to be compressed anew, or
+// there are more of them than fit limit bytes. What their size is shows only in decompressing.
+func costly(b []byte, cfg *LogConfig, limit int64) bool {
+	batch, _, err := recordbatch.Next(b)
+	if err != nil {
+		return false
+	}
+	if cfg.CompressionType.Target(batch.Codec()) != batch.Codec() {
+		return true
+	}
+	return batch.Codec() != recordbatch.CodecNone && int64(batch.Count()) > limit/recordbatch.MinRecordSize
+}
+
 // validate checks a client's batch; the result may lie in memory of its own.
-func (l *Log) validate(b []byte, cfg *LogConfig, now int64, produceVersion int16) ([]byte, error) {
+func (l *Log) validate(b []byte, cfg *LogConfig, now int64, a *AppendOptions) ([]byte, error) {
+	limit := maxDecompressed(len(b), cfg)
+	quick := a.MaxDecompressed > 0 && a.MaxDecompressed < limit
+	if quick {
+		limit = a.MaxDecompressed
+		if costly(b, cfg, limit) {
+			return nil, ErrCostly
+		}
+	}
 	o := validateOptions.Get().(*recordbatch.ValidateOptions)
 	defer validateOptions.Put(o)
 	*o = recordbatch.ValidateOptions{
 		Topic: l.tp.Topic, Partition: l.tp.Partition,
 		MaxBatchBytes: cfg.MaxMessageBytes, MaxSegmentBytes: cfg.SegmentBytes,
 		NowMs: now, CheckTimestamps: true, BeforeMaxMs: cfg.BeforeMaxMs, AfterMaxMs: cfg.AfterMaxMs,
-		LogAppendTime: cfg.LogAppendTime, Compacted: cfg.Compact, ProduceVersion: produceVersion,
-		Compression: cfg.CompressionType, Level: cfg.CompressionLevel,
+		LogAppendTime: cfg.LogAppendTime, Compacted: cfg.Compact, ProduceVersion: a.ProduceVersion,
+		MaxDecompressed: limit,
+		Compression:     cfg.CompressionType, Level: cfg.CompressionLevel,
 	}
 	v, err := recordbatch.ValidateProduce(b, o)
+	if quick && errors.Is(err, recordbatch.ErrDecompressedSize) {
+		return nil, ErrCostly
+	}
 	return v.Batch, err
 }
 

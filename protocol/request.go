@@ -176,6 +176,19 @@ func DecodeAliased(req kmsg.Request, body []byte) error {
 	return decodeError(req, req.ReadFrom(body))
 }
 
+// CountElements returns how many array elements the body of a request has, nested
+// ones included, without decoding it. ok is false when the body is malformed or
+// the version unknown.
+func CountElements(key, version int16, body []byte) (n int, ok bool) {
+	l := layoutOf(key, version)
+	if l == nil {
+		return 0, false
+	}
+	c := checker{flexible: l.flexible}
+	rest, ok := c.fields(l.fields, body)
+	return c.elements, ok && len(rest) == 0
+}
+
 func checkBody(req kmsg.Request, body []byte) (*layout, error) {
 	l := layoutOf(req.Key(), req.GetVersion())
 	if l == nil {

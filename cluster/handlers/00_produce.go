@@ -33,10 +33,37 @@ import (
 // adminClientID may write to internal topics, as in Kafka.
 const adminClientID = "__admin_client"
 
+// What takes long is appended on a worker, and the connection's next request
+// begins when that is done: requests of many bytes or partitions, batches that
+// decompress to much, and those that have to be compressed anew.
+
+// What an event loop appends itself of one request.
+const (
+	produceLoopBytes    = 4 << 20 // of the body
+	produceLoopElements = 500     // topics, partitions
+	// produceLoopDecompressed is what all compressed batches together, and
+	// produceLoopRatio by how much each of them, may grow.
+	produceLoopDecompressed = 512 << 10
+	produceLoopRatio        = 8
+	// produceWorkerBytes is about the memory that validating a compressed batch
+	// takes: a decompressor and its window.
+	produceWorkerBytes = 16 << 20
+)
+
 // delayedProduce is one produce request from its appends to its answer.
 type delayedProduce struct {
-	r       *Request
+	b    *Broker
+	r    *Request
+	acks int16
+	// timeout is how long the answer may wait.
+	timeout time.Duration
 	resp    *kmsg.ProduceResponse
+	// quick is how many bytes may still be decompressed; 0 without a limit.
+	quick int64
+	// appended are the partitions whose acknowledgement is awaited.
+	appended []appended
+	leaders  []int32
+
 	waits   []producePart // by token
 	delayed purgatory.Delayed
 	pending atomic.Int32
@@ -57,26 +84,44 @@ const (
 )
 
 func handle00Produce(b *Broker, r *Request) {
-	var req kmsg.ProduceRequest
-	if !r.DecodeAliased(&req) {
-		return
-	}
-	resp := kmsg.NewPtrProduceResponse()
-	resp.SetVersion(r.Version)
-	d := &delayedProduce{r: r, resp: resp}
-	waits := d.append(b, &req)
-	r.charge(quota.ProducerBytes, float64(len(r.Body)))
-	switch {
-	case req.Acks == 0:
-		if err := firstProduceError(resp); err != nil {
-			r.Close(err)
+	d := &delayedProduce{b: b, r: r, quick: produceLoopDecompressed}
+	if n, ok := protocol.CountElements(r.Key, r.Version, r.Body); len(r.Body) <= produceLoopBytes && (n <= produceLoopElements || !ok) {
+		switch done, ok := d.append(); {
+		case !ok:
+			return
+		case done:
+			r.charge(quota.ProducerBytes, float64(len(r.Body)))
+			d.finish()
 			return
 		}
-		r.NoResponse()
-	case len(waits) == 0:
-		r.Reply(resp)
+	}
+	d.quick = 0
+	r.Detach()
+	b.Workers(produceWorkerBytes, func() {
+		if _, ok := d.append(); !ok {
+			return
+		}
+		r.Post(func() {
+			r.charge(quota.ProducerBytes, float64(len(r.Body)))
+			r.Attach()
+			d.finish()
+		})
+	})
+}
+
+// finish answers, or waits for what was appended. Loop only.
+func (d *delayedProduce) finish() {
+	switch {
+	case d.acks == 0:
+		if err := firstProduceError(d.resp); err != nil {
+			d.r.Close(err)
+			return
+		}
+		d.r.NoResponse()
+	case len(d.appended) == 0:
+		d.r.Reply(d.resp)
 	default:
-		d.wait(waits, time.Duration(req.TimeoutMillis)*time.Millisecond)
+		d.wait()
 	}
 }
 
@@ -89,50 +134,93 @@ type appended struct {
 }
 
 // append makes every partition's append and fills the response with what is
-// known already. It returns the partitions whose acknowledgement is awaited.
-func (d *delayedProduce) append(b *Broker, req *kmsg.ProduceRequest) (waits []appended) {
-	var leaders []int32
-	for i := range req.Topics {
-		rt := &req.Topics[i]
-		out := kmsg.NewProduceResponseTopic()
-		out.TopicID = rt.TopicID
-		topic, terr := d.topic(b, rt)
-		if topic != nil {
-			out.Topic = topic.Name
-		} else {
-			out.Topic = strings.Clone(rt.Topic) // the answer may outlive the frame
-		}
-		for j := range rt.Partitions {
-			rp := &rt.Partitions[j]
-			part := kmsg.NewProduceResponseTopicPartition()
-			part.Partition, part.BaseOffset, part.LogStartOffset, part.LogAppendTime = rp.Partition, -1, -1, -1
-			var p *replica.Partition
-			err := terr
-			if err == nil {
-				p, err = topic.Partition(rp.Partition)
-			}
-			switch info, aerr := appendBatch(p, err, req, rp.Records); {
-			case aerr != nil:
-				leaders = failPartition(&part, p, aerr, req.Version, leaders)
-				if p != nil && refusedByLog(aerr) {
-					part.LogStartOffset = p.Log().LogStartOffset()
-				}
-			default:
-				part.BaseOffset, part.LogStartOffset, part.LogAppendTime = info.FirstOffset, info.LogStartOffset, info.LogAppendTime
-				if req.Acks != 0 {
-					waits = append(waits, appended{p, i, j, info.LastOffset + 1})
-				}
-			}
-			out.Partitions = append(out.Partitions, part)
-		}
-		d.resp.Topics = append(d.resp.Topics, out)
+// known already. It stops, with done false, at a partition that takes too long,
+// and goes on there when it is called again. ok is false when the request could
+// not be read, which has closed the connection.
+func (d *delayedProduce) append() (done, ok bool) {
+	var req kmsg.ProduceRequest
+	if !d.r.DecodeAliased(&req) {
+		return false, false
 	}
-	for _, n := range endpoints(b, d.r.Client.Listener, leaders) {
+	if d.resp == nil {
+		d.resp = kmsg.NewPtrProduceResponse()
+		d.resp.SetVersion(d.r.Version)
+		d.acks, d.timeout = req.Acks, time.Duration(req.TimeoutMillis)*time.Millisecond
+	}
+	for i := max(len(d.resp.Topics)-1, 0); i < len(req.Topics); i++ {
+		rt := &req.Topics[i]
+		topic, terr := d.topic(d.b, rt)
+		if i == len(d.resp.Topics) {
+			out := kmsg.NewProduceResponseTopic()
+			out.TopicID = rt.TopicID
+			if topic != nil {
+				out.Topic = topic.Name
+			} else {
+				out.Topic = strings.Clone(rt.Topic) // the answer may outlive the frame
+			}
+			d.resp.Topics = append(d.resp.Topics, out)
+		}
+		for j := len(d.resp.Topics[i].Partitions); j < len(rt.Partitions); j++ {
+			if !d.appendPartition(i, j, topic, terr, &req) {
+				return false, true
+			}
+		}
+	}
+	for _, n := range endpoints(d.b, d.r.Client.Listener, d.leaders) {
 		e := kmsg.NewProduceResponseBroker()
 		e.NodeID, e.Host, e.Port, e.Rack = n.NodeID, n.Host, n.Port, n.Rack
 		d.resp.Brokers = append(d.resp.Brokers, e)
 	}
-	return waits
+	return true, true
+}
+
+// appendPartition appends to partition j of topic i and adds its answer, unless
+// that would take too long.
+func (d *delayedProduce) appendPartition(i, j int, topic *replica.Topic, terr *protocol.Error, req *kmsg.ProduceRequest) (done bool) {
+	rp := &req.Topics[i].Partitions[j]
+	part := kmsg.NewProduceResponseTopicPartition()
+	part.Partition, part.BaseOffset, part.LogStartOffset, part.LogAppendTime = rp.Partition, -1, -1, -1
+	var p *replica.Partition
+	err := terr
+	if err == nil {
+		p, err = topic.Partition(rp.Partition)
+	}
+	limit, ok := d.allow(rp.Records)
+	if !ok {
+		return false
+	}
+	switch info, aerr := appendBatch(p, err, req, rp.Records, limit); {
+	case errors.Is(aerr, engine.ErrCostly):
+		return false
+	case aerr != nil:
+		d.leaders = failPartition(&part, p, aerr, req.Version, d.leaders)
+		if p != nil && refusedByLog(aerr) {
+			part.LogStartOffset = p.Log().LogStartOffset()
+		}
+	default:
+		part.BaseOffset, part.LogStartOffset, part.LogAppendTime = info.FirstOffset, info.LogStartOffset, info.LogAppendTime
+		if req.Acks != 0 {
+			d.appended = append(d.appended, appended{p, i, j, info.LastOffset + 1})
+		}
+	}
+	d.resp.Topics[i].Partitions = append(d.resp.Topics[i].Partitions, part)
+	return true
+}
+
+// allow is what a batch may decompress to, 0 without a limit; false when that is
+// too little to try. Batches that are not compressed cost nothing of it.
+func (d *delayedProduce) allow(records []byte) (limit int64, ok bool) {
+	if d.quick == 0 {
+		return 0, true
+	}
+	if batch, _, err := recordbatch.Next(records); err != nil || batch.Codec() == recordbatch.CodecNone {
+		return d.quick, true
+	}
+	limit = produceLoopRatio * int64(len(records))
+	if d.quick -= limit; d.quick <= 0 {
+		return 0, false
+	}
+	return limit, true
 }
 
 // topic finds a topic of the request and refuses the internal ones.
@@ -153,8 +241,9 @@ var (
 	errNotInTransactionV0 = protocol.Errorf(protocol.InvalidTxnState, "The partition was not added to the transaction.")
 )
 
-// appendBatch appends one partition's records; perr is why there is no p.
-func appendBatch(p *replica.Partition, perr *protocol.Error, req *kmsg.ProduceRequest, records []byte) (engine.AppendInfo, error) {
+// appendBatch appends one partition's records, unless they decompress to more
+// than limit bytes; perr is why there is no p.
+func appendBatch(p *replica.Partition, perr *protocol.Error, req *kmsg.ProduceRequest, records []byte, limit int64) (engine.AppendInfo, error) {
 	switch {
 	case perr != nil:
 		return engine.AppendInfo{}, perr
@@ -165,7 +254,7 @@ func appendBatch(p *replica.Partition, perr *protocol.Error, req *kmsg.ProduceRe
 	case req.TransactionID != nil:
 		return engine.AppendInfo{}, errNotInTransactionV0
 	}
-	return p.Append(records, req.Acks == -1, engine.AppendOptions{Origin: engine.OriginClient, ProduceVersion: req.Version})
+	return p.Append(records, req.Acks == -1, engine.AppendOptions{Origin: engine.OriginClient, ProduceVersion: req.Version, MaxDecompressed: limit})
 }
 
 // failPartition fills a partition's answer from err and adds to leaders the
@@ -222,7 +311,8 @@ func firstProduceError(resp *kmsg.ProduceResponse) error {
 
 // wait parks the request until its partitions are acknowledged or the timeout
 // has passed. The client's connection may close meanwhile: the appends stand.
-func (d *delayedProduce) wait(waits []appended, timeout time.Duration) {
+func (d *delayedProduce) wait() {
+	waits := d.appended
 	d.r.Async()
 	d.r.Metrics.waitingProduces(+1)
 	d.waits = make([]producePart, len(waits))
@@ -234,7 +324,7 @@ func (d *delayedProduce) wait(waits []appended, timeout time.Duration) {
 			d.Reached(int32(i), err)
 		}
 	}
-	d.timer = d.r.After(timeout, d.expire)
+	d.timer = d.r.After(d.timeout, d.expire)
 	d.reached()
 }
 

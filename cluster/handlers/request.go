@@ -30,6 +30,12 @@ type Responder interface {
 	// Send completes the answer. Exactly one of Send, NoResponse and Close
 	// ends a request.
 	Send()
+	// Hold makes the request's body valid until it is answered, has the
+	// connection's next request wait for Proceed or the answer, and returns the
+	// body in its new place. Call it before the handler returns.
+	Hold(body []byte) []byte
+	// Proceed ends Hold.
+	Proceed()
 	// NoResponse ends the request without an answer (acks=0).
 	NoResponse()
 	// Close ends the connection; err is what the log says of it.
@@ -121,6 +127,21 @@ func (r *Request) decode(msg kmsg.Request, parse func(kmsg.Request, []byte) erro
 		return false
 	}
 	return true
+}
+
+// Detach keeps the body of a Pipelined request and holds the connection, so that
+// the request can go on elsewhere; Attach ends that. Call it before the handler
+// returns.
+func (r *Request) Detach() {
+	r.Body = r.w.Hold(r.Body)
+	r.async = true
+}
+
+// Attach brings a detached request back to its loop, where it is called: the
+// connection's next request may begin.
+func (r *Request) Attach() {
+	r.async = false
+	r.w.Proceed()
 }
 
 // Async says that the request will be answered from another goroutine, or
