@@ -29,7 +29,9 @@ type PartitionsResult struct {
 // is REQUEST_TIMED_OUT and partitions may still be created.
 func (c *Controller) CreatePartitions(ctx context.Context, topics []NewPartitions, validateOnly bool, permit Permit) []PartitionsResult {
 	return changeEach(ctx, c, validateOnly,
-		func(image *MetadataImage) ([]PartitionsResult, []Record) { return c.planNewPartitions(image, topics, permit) },
+		func(image *MetadataImage) ([]PartitionsResult, []Record) {
+			return c.planNewPartitions(image, topics, permit)
+		},
 		func(err error) []PartitionsResult { return failNewPartitions(topics, err) })
 }
 

@@ -20,16 +20,16 @@ const (
 // quotaKey is what is known of a quota.
 type quotaKey struct {
 	ofIP     bool
-	integral string  // Kafka's name of the type, "" for a fraction
+	integral string  // Kafka's name of the type with its article, "" for a fraction
 	most     float64 // with integral
 }
 
 var quotaKeys = map[string]quotaKey{
-	QuotaProducerBytes:       {integral: "LONG", most: math.MaxInt64},
-	QuotaConsumerBytes:       {integral: "LONG", most: math.MaxInt64},
+	QuotaProducerBytes:       {integral: "a LONG", most: math.MaxInt64},
+	QuotaConsumerBytes:       {integral: "a LONG", most: math.MaxInt64},
 	QuotaRequestPercentage:   {},
 	QuotaControllerMutations: {},
-	QuotaConnections:         {ofIP: true, integral: "INT", most: math.MaxInt32},
+	QuotaConnections:         {ofIP: true, integral: "an INT", most: math.MaxInt32},
 }
 
 // QuotaChange sets one quota, or takes it back.
@@ -97,7 +97,7 @@ func planEntity(image *MetadataImage, e QuotaEntity, changes []QuotaChange) ([]R
 	var records []Record
 	for _, ch := range changes {
 		if seen[ch.Key] {
-			return nil, protocol.Errorf(protocol.InvalidRequest, "Duplicate quota key %s not updating quota for this entity %s", ch.Key, e)
+			return nil, protocol.Errorf(protocol.InvalidRequest, "Ignoring duplicate entity %s", e)
 		}
 		seen[ch.Key] = true
 		old, has := before[ch.Key]
@@ -148,7 +148,7 @@ func checkQuota(e QuotaEntity, key string, value float64) *protocol.Error {
 	case !(value > 0): // not a number neither
 		return protocol.Errorf(protocol.InvalidRequest, "Quota %s must be greater than 0", key)
 	case k.integral != "" && value > k.most:
-		return protocol.Errorf(protocol.InvalidRequest, "Proposed value for %s is too large for a %s.", key, k.integral)
+		return protocol.Errorf(protocol.InvalidRequest, "Proposed value for %s is too large for %s.", key, k.integral)
 	case k.integral != "" && fraction > 1e-6:
 		return protocol.Errorf(protocol.InvalidRequest, "%s cannot be a fractional value.", key)
 	case math.IsInf(value, 1):

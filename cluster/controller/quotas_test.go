@@ -34,7 +34,7 @@ func TestAlterClientQuotas(t *testing.T) {
 		{[]QuotaPart{user}, set(QuotaProducerBytes, math.NaN()), "must be greater than 0"},
 		{[]QuotaPart{user}, set(QuotaProducerBytes, 1e30), "Proposed value for producer_byte_rate is too large for a LONG."},
 		{[]QuotaPart{user}, set(QuotaConsumerBytes, 1.5), "consumer_byte_rate cannot be a fractional value."},
-		{[]QuotaPart{user}, append(set(QuotaConsumerBytes, 1), set(QuotaConsumerBytes, 2)...), "Duplicate quota key consumer_byte_rate"},
+		{[]QuotaPart{user}, append(set(QuotaConsumerBytes, 1), set(QuotaConsumerBytes, 2)...), "Ignoring duplicate entity"},
 		{[]QuotaPart{user}, []QuotaChange{{Key: "unheard of", Remove: true}}, ""},
 	} {
 		err := c.AlterClientQuotas(t.Context(), []QuotaAlteration{{a.parts, a.changes}}, false)[0]

@@ -36,6 +36,7 @@ func handle48DescribeClientQuotas(b *Broker, r *Request) {
 		r.Reply(resp)
 		return
 	}
+	resp.ErrorMessage = new(string)
 	image := b.Controller.Image()
 	for _, e := range matchingEntities(image, &req) {
 		entry := kmsg.NewDescribeClientQuotasResponseEntry()

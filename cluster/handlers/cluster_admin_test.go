@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"kserver/cluster/controller"
 )
 
 // TestElectLeadersVersions has Kafka 4.3.1's answers of a single node.
@@ -138,5 +140,59 @@ func TestUpdateFeaturesVersions(t *testing.T) {
 		if r.ErrorCode != 95 || message(r.ErrorMessage) != want || len(r.Results) != 0 {
 			t.Errorf("v%d: %+v", version, r)
 		}
+	}
+}
+
+// A broker that is gone is forgotten, the one that runs is not.
+func TestUnregisterBroker(t *testing.T) {
+	b := newAdminBroker(t, nil, &controller.RegisterBrokerRecord{Broker: controller.Broker{ID: 2, Epoch: 1, Incarnation: controller.UUID{2}}})
+	if _, ok := b.Controller.Image().Broker(2); !ok {
+		t.Fatal("broker 2 is not registered to begin with")
+	}
+	for _, test := range []struct {
+		id   int32
+		want string
+	}{
+		{1, "42 Broker ID 1 is the broker that runs here: without it the cluster would have none."},
+		{2, "0 null"},
+		{2, "102 Broker ID 2 is not currently registered"},
+	} {
+		req := kmsg.NewPtrUnregisterBrokerRequest()
+		req.BrokerID = test.id
+		r := ask[*kmsg.UnregisterBrokerResponse](t, b, req, 0)
+		if got := fmt.Sprint(r.ErrorCode, " ", message(r.ErrorMessage)); got != test.want {
+			t.Errorf("broker %d: %s", test.id, got)
+		}
+	}
+}
+
+// The answers of a quorum whose voters stand in the configuration, and of a broker
+// without users, are Kafka's (interop/differential has more of them).
+func TestRaftVotersAndUsers(t *testing.T) {
+	b := newAdminBroker(t, nil)
+	add := kmsg.NewPtrAddRaftVoterRequest()
+	add.VoterID, add.VoterDirectoryID = 7, [16]byte{7}
+	for version := int16(0); version <= 1; version++ {
+		add.Listeners = nil
+		if r := ask[*kmsg.AddRaftVoterResponse](t, b, add, version); r.ErrorCode != 42 {
+			t.Errorf("v%d without listeners: %d %s", version, r.ErrorCode, message(r.ErrorMessage))
+		}
+		add.Listeners = []kmsg.AddRaftVoterRequestListener{{Name: "CONTROLLER", Host: "h", Port: 1}}
+		if r := ask[*kmsg.AddRaftVoterResponse](t, b, add, version); r.ErrorCode != 35 {
+			t.Errorf("v%d: %d %s", version, r.ErrorCode, message(r.ErrorMessage))
+		}
+	}
+	remove := kmsg.NewPtrRemoveRaftVoterRequest()
+	if r := ask[*kmsg.RemoveRaftVoterResponse](t, b, remove, 0); r.ErrorCode != 42 {
+		t.Errorf("remove without directory: %d %s", r.ErrorCode, message(r.ErrorMessage))
+	}
+	users := kmsg.NewPtrDescribeUserSCRAMCredentialsRequest()
+	if r := ask[*kmsg.DescribeUserSCRAMCredentialsResponse](t, b, users, 0); r.ErrorCode != 0 || len(r.Results) != 0 {
+		t.Errorf("%+v", r)
+	}
+	users.Users = []kmsg.DescribeUserSCRAMCredentialsRequestUser{{Name: "a"}, {Name: "b"}, {Name: "a"}}
+	r := ask[*kmsg.DescribeUserSCRAMCredentialsResponse](t, b, users, 0)
+	if len(r.Results) != 2 || r.Results[0].ErrorCode != 92 || r.Results[1].ErrorCode != 91 {
+		t.Errorf("%+v", r)
 	}
 }

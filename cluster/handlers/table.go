@@ -64,14 +64,18 @@ var table = []API{
 	{Key: 47, Min: 0, Max: 0, Mode: OnLoop, Estimate: decoded, Handle: handle47OffsetDelete},
 	{Key: 48, Min: 0, Max: 1, Mode: OnLoop, Estimate: decoded, Handle: handle48DescribeClientQuotas},
 	{Key: 49, Min: 0, Max: 1, Mode: OnWorker, Estimate: decoded, Handle: handle49AlterClientQuotas},
+	{Key: 50, Min: 0, Max: 0, Mode: OnLoop, Estimate: decoded, Handle: handle50DescribeUserScramCredentials},
 	{Key: 55, Min: 0, Max: 2, Mode: OnLoop, Estimate: decoded, Handle: handle55DescribeQuorum},
 	{Key: 57, Min: 0, Max: 2, Mode: OnWorker, Estimate: decoded, Handle: handle57UpdateFeatures},
 	{Key: 60, Min: 0, Max: 2, Mode: OnLoop, Estimate: decoded, Handle: handle60DescribeCluster},
 	{Key: 61, Min: 0, Max: 0, Mode: OnWorker, Estimate: decoded, Handle: handle61DescribeProducers},
 	{Key: 71, Min: 0, Max: 0, Mode: OnWorker, Estimate: small, Handle: handle71GetTelemetrySubscriptions},
 	{Key: 72, Min: 0, Max: 0, Mode: OnWorker, Estimate: decoded, Handle: handle72PushTelemetry},
+	{Key: 64, Min: 0, Max: 0, Mode: OnWorker, Estimate: small, Handle: handle64UnregisterBroker},
 	{Key: 74, Min: 0, Max: 1, Mode: OnLoop, Estimate: decoded, Handle: handle74ListConfigResources},
 	{Key: 75, Min: 0, Max: 0, Mode: OnLoop, Estimate: decoded, Handle: handle75DescribeTopicPartitions},
+	{Key: 80, Min: 0, Max: 1, Mode: OnLoop, Estimate: decoded, Handle: handle80AddRaftVoter},
+	{Key: 81, Min: 0, Max: 0, Mode: OnLoop, Estimate: decoded, Handle: handle81RemoveRaftVoter},
 }
 
 // small estimates requests without arrays, and those whose decoded form is views

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -109,6 +110,14 @@ func (b *builder) assign(dst reflect.Value, v value) error {
 	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		i, err := b.names.integer(v.text)
 		dst.SetInt(i)
+		return err
+	case reflect.Uint16:
+		i, err := b.names.integer(v.text)
+		dst.SetUint(uint64(i))
+		return err
+	case reflect.Float64:
+		f, err := strconv.ParseFloat(v.text, 64)
+		dst.SetFloat(f)
 		return err
 	default:
 		return fmt.Errorf("a %s cannot be given", dst.Kind())

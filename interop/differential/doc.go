@@ -55,6 +55,7 @@
 //	> member $m of $g                       a stable member on a connection of its own, @m
 //	> let $x = Path.0.Field                 capture a value of the answer before
 //	> @a API ...                            on connection a instead of the script's first
+//	> client $c                             the client id of connections that are made later
 //	> catchup                               wait for a broker that lags behind its own answers
 //	> send API ... | receive | idle         write only; read; report whether an answer is there
 //	> API v7 ...                            a version of its own, instead of the script's

@@ -29,7 +29,8 @@ var unordered = []string{
 	"OffsetFetchResponseTopicPartition", "OffsetFetchResponseGroupTopicPartition",
 	"ListGroupsResponseGroup", "DescribeGroupsResponseGroup", "DescribeGroupsResponseGroupMember", "JoinGroupResponseMember",
 	"ApiVersionsResponseSupportedFeature", "DeleteRecordsResponseTopic", "DeleteRecordsResponseTopicPartition",
-	"DeleteGroupsResponseGroup", "IncrementalAlterConfigsResponseResource", "AlterConfigsResponseResource", "ApiVersionsResponseFinalizedFeature",
+	"DeleteGroupsResponseGroup", "DescribeClientQuotasResponseEntry", "DescribeClientQuotasResponseEntryEntity", "DescribeClientQuotasResponseEntryValue", "AlterClientQuotasResponseEntry", "AlterClientQuotasResponseEntryEntity", "DescribeUserSCRAMCredentialsResponseResult",
+	"IncrementalAlterConfigsResponseResource", "AlterConfigsResponseResource", "ApiVersionsResponseFinalizedFeature",
 }
 
 // listing are the lists that show everything there is on a broker, by the type of their elements:

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	// clientID of every connection; Kafka makes it part of member ids.
+	// clientID of connections where a script names no other; Kafka makes it part of member ids.
 	clientID = "differential"
 	// answerTimeout is how long an answer may take. No script asks for a longer wait than a few
 	// hundred milliseconds.
@@ -112,7 +112,7 @@ func (t *Target) Run(ctx context.Context, c *Case) (Transcript, error) {
 	out := make(Transcript)
 	var made []string
 	for _, v := range c.Versions {
-		r := &run{target: t, version: v, names: newNames(), conns: make(map[string]*link), numbers: make(numbering)}
+		r := &run{target: t, version: v, names: newNames(), client: clientID, conns: make(map[string]*link), numbers: make(numbering)}
 		r.build = builder{names: r.names, topicID: t.topicID}
 		r.render = renderer{names: r.names, env: t.env}
 		steps, err := r.play(ctx, c)
@@ -188,6 +188,7 @@ type run struct {
 	build   builder
 	render  renderer
 	numbers numbering
+	client  string // client id of the connections made from now on
 	conns   map[string]*link
 	last    kmsg.Response // of the last answer, for let, nil when there is none
 }
@@ -236,6 +237,9 @@ func (r *run) step(ctx context.Context, s *Step) ([]string, error) {
 		return nil, r.member(ctx, s.words)
 	case "let":
 		return nil, r.let(s.words)
+	case "client":
+		r.client = r.names.expand(s.words[0])
+		return nil, nil
 	case "catchup":
 		if r.target.Lagging {
 			time.Sleep(lagTime)
@@ -278,7 +282,7 @@ func (r *run) link(ctx context.Context, name string) (*link, error) {
 	if l, ok := r.conns[name]; ok {
 		return l, nil
 	}
-	conn, err := wire.Dial(ctx, r.target.addr, clientID)
+	conn, err := wire.Dial(ctx, r.target.addr, r.client)
 	if err != nil {
 		return nil, err
 	}

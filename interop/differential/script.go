@@ -179,7 +179,7 @@ func parseStep(line string, defines map[string]string) (s Step, err error) {
 		s.conn, word = word[1:], p.word()
 	}
 	switch word {
-	case "topic", "state", "wait", "gone", "produce", "member", "let", "frame", "bytes", "idle", "receive", "catchup":
+	case "topic", "state", "wait", "gone", "produce", "member", "let", "frame", "bytes", "idle", "receive", "client", "catchup":
 		s.verb, s.words = word, strings.Fields(line[p.pos:])
 		s.receive = word == "receive" || word == "frame" || word == "bytes"
 		return s, nil
