@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"path/filepath"
 	"sort"
 	"strconv"
@@ -39,6 +41,20 @@ func checkpointLines(b []byte) ([]string, error) {
 	return lines[2:], nil
 }
 
+// checksumLine is the topic of the line, of partition -1, whose offset is the CRC-32C of the lines above it. The
+// format has no checksum, and a flipped bit makes another good number; to Kafka the line is a partition that does
+// not exist, and it writes none.
+const checksumLine = "__kserver_checksum"
+
+// checksumOf covers the lines of a checkpoint in their order.
+func checksumOf(lines []string) int64 {
+	crc := crc32.New(castagnoli)
+	for _, line := range lines {
+		_, _ = io.WriteString(crc, line+"\n") // never fails
+	}
+	return int64(crc.Sum32())
+}
+
 // readOffsetCheckpoint reads a file of "topic partition offset" lines. A missing file is an empty one.
 func readOffsetCheckpoint(fsys vfs.FS, path string) (map[TopicPartition]int64, error) {
 	b, err := vfs.ReadFile(fsys, path, maxCheckpointBytes)
@@ -53,7 +69,7 @@ func readOffsetCheckpoint(fsys vfs.FS, path string) (map[TopicPartition]int64, e
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	offsets := make(map[TopicPartition]int64, len(lines))
-	for _, line := range lines {
+	for i, line := range lines {
 		f := strings.Split(line, " ")
 		if len(f) != 3 {
 			return nil, fmt.Errorf("%w: %s: line %q", ErrCorrupt, path, line)
@@ -62,6 +78,12 @@ func readOffsetCheckpoint(fsys vfs.FS, path string) (map[TopicPartition]int64, e
 		offset, err2 := strconv.ParseInt(f[2], 10, 64)
 		if err := errors.Join(err1, err2); err != nil || offset < 0 {
 			return nil, fmt.Errorf("%w: %s: line %q", ErrCorrupt, path, line)
+		}
+		if partition < 0 {
+			if f[0] != checksumLine || i != len(lines)-1 || offset != checksumOf(lines[:i]) && !planted(bugChecksumIgnored) {
+				return nil, fmt.Errorf("%w: %s: the checksum does not match", ErrCorrupt, path)
+			}
+			break
 		}
 		offsets[TopicPartition{f[0], int32(partition)}] = offset
 	}
@@ -81,9 +103,14 @@ func writeOffsetCheckpoint(fsys vfs.FS, dir, name string, offsets map[TopicParti
 		return tps[i].Partition < tps[j].Partition
 	})
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "0\n%d\n", len(tps))
-	for _, tp := range tps {
-		fmt.Fprintf(&b, "%s %d %d\n", tp.Topic, tp.Partition, offsets[tp])
+	lines := make([]string, len(tps), len(tps)+1)
+	for i, tp := range tps {
+		lines[i] = fmt.Sprintf("%s %d %d", tp.Topic, tp.Partition, offsets[tp])
+	}
+	lines = append(lines, fmt.Sprintf("%s -1 %d", checksumLine, checksumOf(lines)))
+	fmt.Fprintf(&b, "0\n%d\n", len(lines))
+	for _, line := range lines {
+		fmt.Fprintln(&b, line)
 	}
 	path := filepath.Join(dir, name)
 	if planted(bugRenameBeforeSync) {

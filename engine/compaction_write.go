@@ -134,7 +134,7 @@ func (out *cleanedSegment) makeDurable(cold bool) error {
 	}
 	for i := range segmentFileCount {
 		f, err := out.file(i, false)
-		if err == nil {
+		if err == nil && !planted(bugSwapNotSynced) {
 			err = f.Sync()
 		}
 		if err != nil {

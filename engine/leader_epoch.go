@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -45,6 +46,20 @@ func (c *leaderEpochs) assign(epoch int32, start int64) {
 	}
 	c.entries = append(c.entries, epochEntry{epoch, start})
 	c.changed = true
+}
+
+// list returns the epochs, oldest first.
+func (c *leaderEpochs) list() []epochEntry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.entries)
+}
+
+// clear forgets all epochs.
+func (c *leaderEpochs) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entries, c.changed = nil, true
 }
 
 // latest is the newest epoch, -1 if there is none.

@@ -400,7 +400,7 @@ func (l *Log) publishAppend(s *LogSegment, b []byte, position int64, sum batchSu
 // the directory. appendMu is held.
 func (l *Log) writeFailed(s *LogSegment, good int64, err error) error {
 	if isDiskFull(err) {
-		if s == nil || planted(bugFullDiskLeavesBytes) || l.cutBack(s, good) == nil {
+		if s == nil || l.cutBack(s, good) == nil {
 			return l.dir.refuse(l.tp, err)
 		}
 	}

@@ -190,7 +190,10 @@ func (l *Log) openSegments(bases []int64, c checkpointedOffsets) ([]*LogSegment,
 		s.pacedTo = info.Size
 		s.createdMs = info.ModTime.UnixMilli()
 		s.maxTimestamp.Store(unknownTimestamp)
-		s.sealed.Store(i+1 < len(bases))
+		if i+1 < len(bases) {
+			s.sealed.Store(true)
+			s.bound.Store(bases[i+1])
+		}
 		segments[i] = s
 	}
 	return segments, nil
@@ -232,6 +235,9 @@ func (l *Log) openActive(s *LogSegment) (end int64, err error) {
 	}
 	s.maxTimestamp.Store(-1)
 	if e, ok := s.times.lastEntry(); ok {
+		if holds, err := s.timeEntryHolds(f, e, s.size.Load()); err != nil || !holds {
+			return 0, errors.Join(err, errBadIndex)
+		}
 		s.maxTimestamp.Store(e.timestamp)
 		s.offsetOfMaxTimestamp.Store(s.base + int64(e.relOffset))
 	}
@@ -306,7 +312,17 @@ func (l *Log) loadEpochs() bool {
 
 // loadEpochsFrom bounds the epochs by the log, building them from the batches if the file was of no use.
 func (l *Log) loadEpochsFrom(known bool, start, end int64) error {
+	if known && !planted(bugEpochsTrusted) {
+		l.epochs.truncateFromEnd(end)
+		l.epochs.truncateFromStart(start)
+		holds, err := l.epochsHold(start, end)
+		if err != nil {
+			return err
+		}
+		known = holds
+	}
 	if !known {
+		l.epochs.clear()
 		err := l.eachBatch(start, end, func(f vfs.File, b batchAt, h recordbatch.Batch) error {
 			l.epochs.assign(h.PartitionLeaderEpoch(), b.base)
 			return nil
@@ -318,6 +334,52 @@ func (l *Log) loadEpochsFrom(known bool, start, end int64) error {
 	l.epochs.truncateFromEnd(end)
 	l.epochs.truncateFromStart(start)
 	return nil
+}
+
+// epochsHold compares the leader epochs with the batches where they begin, and the newest one with the last batch.
+// The file has no checksum, and a flipped bit makes another good number.
+func (l *Log) epochsHold(start, end int64) (bool, error) {
+	for _, e := range l.epochs.list() {
+		if e.start >= end {
+			continue // nothing is appended in it yet
+		}
+		at, err := l.epochOfBatch(e.start, end)
+		if err != nil || at.epoch >= 0 && (at.epoch < e.epoch || at.base <= e.start && at.epoch != e.epoch) {
+			return false, err
+		}
+		if e.start == start {
+			continue
+		}
+		before, err := l.epochOfBatch(e.start-1, end)
+		if err != nil || before.epoch >= 0 && before.base < e.start && before.epoch >= e.epoch {
+			return false, err
+		}
+	}
+	if start == end {
+		return true, nil
+	}
+	last, err := l.epochOfBatch(end-1, end)
+	return err == nil && (last.epoch < 0 || last.epoch == l.epochs.at(last.base)), err
+}
+
+// epochAt is the first offset and the leader epoch of a batch; the epoch is -1 if nothing is known.
+type epochAt struct {
+	base  int64
+	epoch int32
+}
+
+// epochOfBatch looks at the batch that holds offset, or else the first one above it. Of a damaged stretch of the
+// log nothing is known.
+func (l *Log) epochOfBatch(offset, end int64) (found epochAt, err error) {
+	found.epoch = -1
+	err = l.eachBatch(offset, end, func(_ vfs.File, b batchAt, h recordbatch.Batch) error {
+		found = epochAt{b.base, h.PartitionLeaderEpoch()}
+		return io.EOF
+	})
+	if err == io.EOF || errors.Is(err, ErrCorrupt) {
+		err = nil
+	}
+	return found, err
 }
 
 // eachBatch visits the headers of all batches that end behind from, in order. appendMu is held, or the log is

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sort"
@@ -91,7 +92,10 @@ func (l *Log) readOnce(offset int64, maxBytes int, upTo int64, minOneBatch, noWa
 	if err != nil || info.Range == nil {
 		s.release()
 	}
-	if errors.Is(err, errNextSegment) { // compaction left a gap up to the next segment's base
+	if errors.Is(err, errNextSegment) { // compaction left a gap up to the next segment's base, or should have
+		if err := l.checkGap(p.segment, p.next, offset, noWait); err != nil {
+			return none, l.readFailed(err)
+		}
 		return l.readOnce(p.next.base, maxBytes, upTo, minOneBatch, noWait)
 	}
 	return info, l.readFailed(err)
@@ -99,6 +103,38 @@ func (l *Log) readOnce(offset int64, maxBytes int, upTo int64, minOneBatch, noWa
 
 // errNextSegment: no batch at or above the offset in this segment.
 var errNextSegment = errors.New("offset is in a later segment")
+
+// checkGap tells what compaction removed from a segment that is missing: between s and next there is no batch at
+// offset. In a log that is not compacted, and does not look as if it ever was, that is damage.
+func (l *Log) checkGap(s, next *LogSegment, offset int64, noWait bool) error {
+	if l.cfg.Load().Compact || s.gapKnown.Load() || next.base-s.base > maxRelativeOffset {
+		return nil
+	}
+	if noWait {
+		return ErrWouldBlock
+	}
+	f, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.release()
+	end, whole := s.base, true
+	var disorder error
+	err = eachHeader(f, 0, s.size.Load(), func(b batchAt) {
+		disorder = cmp.Or(disorder, s.checkOrder(b, end))
+		whole = whole && b.base == end
+		end = b.last + 1
+	})
+	if err = errors.Join(err, disorder); err != nil {
+		return fmt.Errorf("%s.log: %w", s.prefix, err)
+	}
+	if whole && l.dir.cleanedTo(l.tp) == 0 {
+		return fmt.Errorf("%w: %s.log ends at offset %d, the next segment begins at %d, nothing holds offset %d",
+			ErrCorrupt, s.prefix, end, next.base, offset)
+	}
+	s.gapKnown.Store(true)
+	return nil
+}
 
 // readFailed adds the log's name to an error, and turns errors of the disk into the directory's failure.
 func (l *Log) readFailed(err error) error {

@@ -111,6 +111,7 @@ func (l *Log) prepareSegment(base int64) (s *LogSegment, tmp string, err error) 
 // addSegment publishes a new active segment. appendMu is held.
 func (l *Log) addSegment(s *LogSegment) {
 	l.viewMu.Lock()
+	l.activeLocked().bound.Store(s.base)
 	l.segments = append(l.segments[:len(l.segments):len(l.segments)], s)
 	l.dirtyNames = true
 	l.viewMu.Unlock()

@@ -98,6 +98,9 @@ func (l *Log) truncateLocked(offset int64) error {
 			return err
 		}
 		l.viewMu.Lock()
+		if len(l.segments) > 0 {
+			l.activeLocked().bound.Store(end)
+		}
 		l.segments = append(l.segments[:len(l.segments):len(l.segments)], next)
 		l.viewMu.Unlock()
 	}

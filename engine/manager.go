@@ -223,8 +223,7 @@ func (d *logDir) openLogs() error {
 		if err := d.m.cfg.FS.Remove(filepath.Join(d.path, cleanShutdownFile)); err != nil {
 			return d.fail(err)
 		}
-		if planted(bugMarkerStays) {
-		} else if err := d.m.cfg.FS.SyncDir(d.path); err != nil {
+		if err := d.m.cfg.FS.SyncDir(d.path); err != nil {
 			return d.fail(err)
 		}
 		return nil

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"hash/crc32"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -39,21 +40,30 @@ func readTopicID(fsys vfs.FS, dir string) (id [16]byte, ok bool, err error) {
 	if err != nil {
 		return id, false, err
 	}
-	text, found := strings.CutPrefix(string(b), "version: 0\ntopic_id: ")
-	text, ended := strings.CutSuffix(text, "\n")
-	if !ended {
-		text = strings.TrimSpace(text) // Kafka writes no final newline
-	}
-	if id, err = parseUUID(text); !found || err != nil {
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	if len(lines) < 2 || len(lines) > 3 || lines[0] != "version: 0" {
 		return id, false, nil
 	}
+	text, found := strings.CutPrefix(lines[1], "topic_id: ")
+	if id, err = parseUUID(strings.TrimSpace(text)); !found || err != nil {
+		return id, false, nil
+	}
+	if len(lines) == 3 && lines[2] != topicIDChecksum(id) { // Kafka writes none
+		return [16]byte{}, false, nil
+	}
 	return id, true, nil
+}
+
+// topicIDChecksum is a third line of partition.metadata, which Kafka does not read: a flipped bit would make a
+// good id of another topic.
+func topicIDChecksum(id [16]byte) string {
+	return fmt.Sprintf("checksum: %08x", crc32.Checksum(id[:], castagnoli))
 }
 
 // writeTopicID writes partition.metadata without making it durable; the first commit round of the log does.
 func writeTopicID(fsys vfs.FS, dir string, id [16]byte) error {
 	return vfs.WriteFile(fsys, filepath.Join(dir, partitionMetadataFile),
-		[]byte("version: 0\ntopic_id: "+uuidText(id)))
+		[]byte("version: 0\ntopic_id: "+uuidText(id)+"\n"+topicIDChecksum(id)+"\n"))
 }
 
 // metaProperties are the contents of meta.properties, version 1: who owns a log directory.

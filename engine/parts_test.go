@@ -146,7 +146,7 @@ func TestOffsetCheckpoint(t *testing.T) {
 	if err := writeOffsetCheckpoint(mem, "/d", "f", want); err != nil {
 		t.Fatal(err)
 	}
-	if b, _ := vfs.ReadFile(mem, "/d/f", 1000); string(b) != "0\n3\na 2 0\na 10 1099511627776\nb 1 7\n" {
+	if b, _ := vfs.ReadFile(mem, "/d/f", 1000); string(b) != "0\n4\na 2 0\na 10 1099511627776\nb 1 7\n__kserver_checksum -1 2211739278\n" {
 		t.Fatalf("%q", b)
 	}
 	got, err := readOffsetCheckpoint(mem, "/d/f")

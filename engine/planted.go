@@ -19,9 +19,10 @@ const (
 	bugPointNotLowered                // a truncation leaves the recovery point behind the new end
 	bugStartNotDurable                // DeleteRecords returns before the new log start is durable
 	bugOldPointsKept                  // a new topic is believed what the checkpoints say of the one before
-	bugMarkerStays                    // the mark of a clean stop is not removed durably
-	bugFullDiskLeavesBytes            // an append that found no space leaves what it has written
 	bugOffsetsReused                  // a log that lost its durable end goes on below it
 	bugLogBegunAnew                   // a partition of an offline directory is made anew in another
 	bugEpochsTrusted                  // the leader epoch file is not compared with the log
+	bugSwapNotSynced                  // a compacted segment takes the place of others before it is durable
+	bugChecksumIgnored                // the checksum of a checkpoint is not compared
+	bugCount
 )

@@ -34,6 +34,10 @@ type LogSegment struct {
 	dirty atomic.Bool
 	// sealed: the segment is immutable, nobody appends to its indexes any more.
 	sealed atomic.Bool
+	// bound is the base offset of the next segment, below which every offset of this one lies; 0 while there is none.
+	bound atomic.Int64
+	// gapKnown: the offsets missing up to the next segment were removed by compaction.
+	gapKnown atomic.Bool
 	// coldBefore is the position up to which the file was there when it was opened: not appended by us.
 	coldBefore int64
 
@@ -214,6 +218,7 @@ func (s *LogSegment) walkTo(f vfs.File, offset, size int64, useIndex, noWait boo
 	var w headerWalk
 	w.open(f, size, noWait)
 	defer w.close()
+	expect := s.base
 	for first := indexed; ; first = false {
 		b, _, err = w.at(pos)
 		if first && !planted(bugIndexTrusted) && (errors.Is(err, ErrCorrupt) || err == nil && b.last != s.base+int64(entry.relOffset)) {
@@ -225,11 +230,33 @@ func (s *LogSegment) walkTo(f vfs.File, offset, size int64, useIndex, noWait boo
 		if err != nil {
 			return b, false, fmt.Errorf("%s.log: %w", s.prefix, err)
 		}
+		if err := s.checkOrder(b, expect); err != nil {
+			return b, false, err
+		}
+		if b.base > offset { // removed by compaction, unless this batch is not what it says
+			if next, _, err := w.at(b.end()); err == nil && next.base <= b.last {
+				return b, false, s.disorder(next)
+			}
+		}
 		if b.last >= offset {
 			return b, true, nil
 		}
-		pos = b.end()
+		pos, expect = b.end(), b.last+1
 	}
+}
+
+// checkOrder makes sure that a batch lies behind the one before it, which ends at expect, and inside its segment:
+// its base offset is not under its checksum.
+func (s *LogSegment) checkOrder(b batchAt, expect int64) error {
+	bound := s.bound.Load()
+	if b.base < expect || b.last-s.base > maxRelativeOffset || bound > 0 && b.last >= bound {
+		return s.disorder(b)
+	}
+	return nil
+}
+
+func (s *LogSegment) disorder(b batchAt) error {
+	return fmt.Errorf("%w: %s.log: batch at position %d has offsets %d to %d, which lie elsewhere", ErrCorrupt, s.prefix, b.position, b.base, b.last)
 }
 
 // ensureIndexes opens the indexes of a segment found on disk when they are first needed.
