@@ -278,3 +278,37 @@ func TestProduceToManyPartitions(t *testing.T) {
 		}
 	})
 }
+
+// A fetch of very many partitions is served off the loop, without a session, and
+// waits for its deadline.
+func TestFetchOfVeryManyPartitions(t *testing.T) {
+	onBothBackends(t, func(t *testing.T, backend string) {
+		b := startBroker(t, backend, t.TempDir())
+		defer stopBroker(t, b)
+		createTopic(t, client(t, b), "t", 1, nil)
+		c := openPipe(t, b)
+		c.send(encodeRaw(rawProduce("t", []byte("x"), recordbatch.CodecNone), 8, 1))
+		c.receive(kmsg.NewPtrProduceResponse(), 8, 1)
+		for _, offset := range []int64{0, 1} { // there are records, there are none yet
+			fetch := kmsg.NewPtrFetchRequest()
+			fetch.MaxWaitMillis, fetch.MinBytes, fetch.MaxBytes, fetch.SessionEpoch = 10, 1, 1<<20, 0
+			ft := kmsg.NewFetchRequestTopic()
+			ft.Topic = "t"
+			for i := range int32(20_000) {
+				fp := kmsg.NewFetchRequestTopicPartition()
+				fp.Partition, fp.FetchOffset, fp.PartitionMaxBytes = i, offset, 1<<20
+				ft.Partitions = append(ft.Partitions, fp)
+			}
+			fetch.Topics = append(fetch.Topics, ft)
+			c.send(encodeRaw(fetch, 11, 2))
+			var resp kmsg.FetchResponse
+			c.receive(&resp, 11, 2)
+			if resp.SessionID != 0 || len(resp.Topics[0].Partitions) != 20_000 {
+				t.Fatalf("session %d, %d partitions", resp.SessionID, len(resp.Topics[0].Partitions))
+			}
+			if p := resp.Topics[0].Partitions[0]; p.ErrorCode != 0 || (len(p.RecordBatches) > 0) != (offset == 0) {
+				t.Errorf("offset %d: %d bytes, error %d", offset, len(p.RecordBatches), p.ErrorCode)
+			}
+		}
+	})
+}

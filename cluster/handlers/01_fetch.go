@@ -69,7 +69,12 @@ func handle01Fetch(b *Broker, r *Request) {
 	f.maxBytes = min(int64(req.MaxBytes), int64(b.FetchMaxBytes), r.use.client.MostBytes(quota.ConsumerBytes))
 	f.minBytes = min(int64(req.MinBytes), f.maxBytes)
 	f.resolve()
-	if f.read(true) {
+	if r.async { // on a worker already: a long request
+		f.read(false)
+		r.Post(f.answerOrWait)
+		return
+	}
+	if len(f.parts) <= fetchOnLoop && f.read(true) {
 		f.answerOrWait()
 		return
 	}
@@ -79,6 +84,14 @@ func handle01Fetch(b *Broker, r *Request) {
 		r.Post(f.answerOrWait)
 	})
 }
+
+// fetchOnLoop is how many partitions are read on an event loop, and fetchWatched
+// how many a waiting fetch watches: one of more is looked at again at its
+// deadline only.
+const (
+	fetchOnLoop  = 2_000
+	fetchWatched = 10_000
+)
 
 // answerOrWait follows the first read. Loop only.
 func (f *delayedFetch) answerOrWait() {
@@ -185,7 +198,7 @@ func (f *delayedFetch) release() {
 // delayed.Complete.
 func (f *delayedFetch) finish() {
 	f.unwatch()
-	if f.read(true) {
+	if len(f.parts) <= fetchOnLoop && f.read(true) {
 		f.reply()
 		return
 	}

@@ -24,6 +24,9 @@ func (f *delayedFetch) wait() {
 	f.r.WaitIn(f)
 	f.watched = true
 	f.r.Metrics.waitingFetches(+1)
+	if len(f.parts) > fetchWatched {
+		return
+	}
 	for i, p := range f.parts {
 		if p == nil {
 			continue

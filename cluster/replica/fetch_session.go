@@ -26,6 +26,14 @@ const (
 	// sessionEvictionAge is how long a session must have been idle before a
 	// new one may take its place (Kafka: FetchSession minIncrementalFetchSessionEvictionMs).
 	sessionEvictionAge = 120 * time.Second
+
+	// maxSessionPartitions is the most partitions of one session, and
+	// maxCachedPartitions of all together: a session costs its client one request
+	// and us memory for as long as it is kept, and every later request, however
+	// short, the time to look at all of them. A fetch of more goes on without a
+	// session. Kafka bounds the number of sessions only.
+	maxSessionPartitions = 10_000
+	maxCachedPartitions  = 200_000
 )
 
 // SessionKey names a partition within a session: by topic name up to Fetch
@@ -69,13 +77,14 @@ type FetchSession struct {
 }
 
 // SessionCache holds the broker's fetch sessions, at most Slots of them
-// (max.incremental.fetch.session.cache.slots).
+// (max.incremental.fetch.session.cache.slots), of maxCachedPartitions together.
 type SessionCache struct {
 	slots int
 	now   func() time.Time
 
 	mu       sync.Mutex
 	sessions map[int32]*FetchSession
+	parts    int // of all sessions
 	evicted  int64
 }
 
@@ -105,8 +114,33 @@ func (c *SessionCache) get(id int32) *FetchSession {
 // Close drops a session. Unknown ids are no error.
 func (c *SessionCache) Close(id int32) {
 	c.mu.Lock()
-	delete(c.sessions, id)
+	c.drop(id)
 	c.mu.Unlock()
+}
+
+// drop removes a session. Called with mu.
+func (c *SessionCache) drop(id int32) {
+	if s := c.sessions[id]; s != nil {
+		c.parts -= s.size
+		delete(c.sessions, id)
+	}
+}
+
+// resize notes that a session has now size partitions. It drops one that has
+// become too large and reports false.
+func (c *SessionCache) resize(s *FetchSession, size int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sessions[s.ID] != s {
+		return true // evicted meanwhile; nobody counts it any more
+	}
+	c.parts += size - s.size
+	s.size = size
+	if size > maxSessionPartitions || c.parts > maxCachedPartitions {
+		c.drop(s.ID)
+		return false
+	}
+	return true
 }
 
 // add makes a session of the partitions if there is, or can be made, room:
@@ -116,9 +150,10 @@ func (c *SessionCache) add(parts []FetchPartition, usesTopicID bool) *FetchSessi
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	if len(c.sessions) >= c.slots && !c.evict(now, len(parts)) {
+	if len(parts) > maxSessionPartitions || len(c.sessions) >= c.slots && !c.evict(now, len(parts)) || c.parts+len(parts) > maxCachedPartitions {
 		return nil
 	}
+	c.parts += len(parts)
 	s := &FetchSession{
 		ID: c.newID(), usesTopicID: usesTopicID, epoch: InitialEpoch + 1,
 		parts: make(map[SessionKey]*sessionPartition, len(parts)), order: list.New(),
@@ -146,7 +181,7 @@ func (c *SessionCache) evict(now time.Time, size int) bool {
 	if victim == nil {
 		return false
 	}
-	delete(c.sessions, victim.ID)
+	c.drop(victim.ID)
 	c.evicted++
 	return true
 }
@@ -239,9 +274,9 @@ func (c *SessionCache) Begin(h *FetchHead) (*FetchContext, *protocol.Error) {
 		c.Close(s.ID)
 		return &FetchContext{cache: c, full: true}, nil
 	}
-	c.mu.Lock()
-	s.size = len(s.parts)
-	c.mu.Unlock()
+	if !c.resize(s, len(s.parts)) {
+		return nil, protocol.Errorf(protocol.FetchSessionIDNotFound, "fetch session %d has become too large", h.SessionID)
+	}
 	return &FetchContext{Partitions: s.list(), cache: c, session: s, epoch: s.epoch}, nil
 }
 

@@ -153,3 +153,41 @@ func TestSessionRotatesPartitionsThatGaveData(t *testing.T) {
 		t.Fatal("the partition that gave data is still read first")
 	}
 }
+
+// Sessions are bounded by their partitions too, alone and together.
+func TestSessionPartitions(t *testing.T) {
+	c := NewSessionCache(1000, time.Now)
+	many := func(n int) []FetchPartition {
+		parts := make([]FetchPartition, n)
+		for i := range parts {
+			parts[i] = part("a", int32(i), 0)
+		}
+		return parts
+	}
+	if x := begin(t, c, 0, InitialEpoch, nil, many(maxSessionPartitions+1)...); x.SessionID() != InvalidSessionID || len(x.Partitions) != maxSessionPartitions+1 {
+		t.Errorf("session %d of %d partitions", x.SessionID(), len(x.Partitions))
+	}
+	largest := many(maxSessionPartitions)
+	var last *FetchContext
+	for range maxCachedPartitions / maxSessionPartitions {
+		if last = begin(t, c, 0, InitialEpoch, nil, largest...); last.SessionID() == InvalidSessionID {
+			t.Fatalf("no session, with %d", c.Len())
+		}
+	}
+	if x := begin(t, c, 0, InitialEpoch, nil, part("b", 0, 0)); x.SessionID() != InvalidSessionID {
+		t.Error("a session beside those that fill the cache")
+	}
+	// One that grows is given up; its place is free again.
+	if _, err := c.Begin(&FetchHead{SessionID: last.SessionID(), SessionEpoch: 1, Partitions: []FetchPartition{part("b", 0, 0)}}); err == nil || err.Code != protocol.FetchSessionIDNotFound {
+		t.Errorf("a session that grows: %v", err)
+	}
+	if x := begin(t, c, 0, InitialEpoch, nil, part("b", 0, 0)); x.SessionID() == InvalidSessionID {
+		t.Error("the place is not free")
+	}
+	for id := range c.sessions {
+		c.Close(id)
+	}
+	if c.parts != 0 {
+		t.Errorf("%d partitions left", c.parts)
+	}
+}
