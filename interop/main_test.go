@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +31,8 @@ var suite struct {
 	// were pointed at a running broker.
 	spec broker.Spec
 	work string
+	// toolDriver makes the one JVM that most tools run in.
+	toolDriver func() (*tools.Driver, error)
 }
 
 // suiteContext is for what outlives a single test.
@@ -47,13 +50,21 @@ func runSuite(m *testing.M) int {
 		return 2
 	}
 	suite.work = work
+	suite.toolDriver = sync.OnceValues(func() (*tools.Driver, error) {
+		java, err := tools.Locate()
+		if err != nil {
+			return nil, err
+		}
+		return java.Driver(), nil
+	})
 	if os.Getenv("INTEROP_REQUIRE_ALL") != "" {
 		// The first time this downloads Kafka's jars, which no test's deadline is for.
-		if _, err := tools.Locate(); err != nil {
+		if err := locateJava(); err != nil {
 			fmt.Fprintln(os.Stderr, "interop:", err)
 			return 2
 		}
 	}
+	defer closeDriver()
 	suite.endpoint = firstOf(os.Getenv("KSERVER_ENDPOINT"), os.Getenv("BROKERS"))
 	switch {
 	case suite.endpoint != "":
@@ -91,6 +102,30 @@ func runSuite(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "interop: the brokers' directories are kept in", work)
 	}
 	return code
+}
+
+// closeDriver ends the tools' JVM, if one was needed.
+func closeDriver() {
+	driver, err := suite.toolDriver()
+	if err == nil {
+		err = driver.Close()
+	}
+	if err != nil && !errors.Is(err, tools.ErrUnavailable) {
+		fmt.Fprintln(os.Stderr, "interop: the tools' JVM:", err)
+	}
+}
+
+// locateJava resolves the jars of all Java programs.
+func locateJava() error {
+	if _, err := tools.Locate(); err != nil {
+		return err
+	}
+	for _, version := range javaVersions {
+		if _, err := tools.LocateClient(version, javaVersions[0]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // workDir is where brokers live: INTEROP_WORK, or a fresh temporary directory.

@@ -14,8 +14,6 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/compress"
-
-	"kserver/interop/tools"
 )
 
 // saramaConfig is sarama's configuration for Kafka 2.8, its default, which uses mostly old versions.
@@ -182,21 +180,4 @@ func TestNode(t *testing.T) {
 		t.Skip("INTEROP_NODE is not set")
 	}
 	program(t, uniqueName(t), newTopic(t, 1), "node", filepath.Join("node", "kafkajs_client.js"))
-}
-
-// TestJavaClient compiles and runs a program on Kafka's Java client API, with the classic and, where the
-// broker has it, the new group protocol.
-func TestJavaClient(t *testing.T) {
-	t.Parallel()
-	java := javaTools(t)
-	for _, protocol := range []string{"classic", "consumer"} {
-		t.Run(protocol, func(t *testing.T) {
-			t.Parallel()
-			if protocol == "consumer" && !served(t, 68) {
-				t.Skip("ConsumerGroupHeartbeat is not served")
-			}
-			argv := append(java.Command(filepath.Join(tools.SourceDir(), "JavaClient.java"), "256m"), protocol)
-			program(t, uniqueName(t), newTopic(t, 1), argv...)
-		})
-	}
 }

@@ -21,25 +21,122 @@ import (
 // Main classes of Kafka's command line tools.
 const (
 	classTopics             = "org.apache.kafka.tools.TopicCommand"
-	classGetOffsets         = "org.apache.kafka.tools.GetOffsetShell"
-	classGroups             = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 	classConfigs            = "kafka.admin.ConfigCommand"
+	classConsumerGroups     = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+	classGroups             = "org.apache.kafka.tools.GroupsCommand"
+	classGetOffsets         = "org.apache.kafka.tools.GetOffsetShell"
+	classDeleteRecords      = "org.apache.kafka.tools.DeleteRecordsCommand"
+	classLogDirs            = "org.apache.kafka.tools.LogDirsCommand"
 	classAPIVersions        = "org.apache.kafka.tools.BrokerApiVersionsCommand"
+	classLeaderElection     = "org.apache.kafka.tools.LeaderElectionCommand"
+	classReassign           = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
+	classMetadataQuorum     = "org.apache.kafka.tools.MetadataQuorumCommand"
+	classFeatures           = "org.apache.kafka.tools.FeatureCommand"
+	classCluster            = "org.apache.kafka.tools.ClusterTool"
+	classClientMetrics      = "org.apache.kafka.tools.ClientMetricsCommand"
 	classConsoleProducer    = "org.apache.kafka.tools.ConsoleProducer"
 	classConsoleConsumer    = "org.apache.kafka.tools.consumer.ConsoleConsumer"
 	classVerifiableProducer = "org.apache.kafka.tools.VerifiableProducer"
 	classVerifiableConsumer = "org.apache.kafka.tools.VerifiableConsumer"
+	classProducerPerf       = "org.apache.kafka.tools.ProducerPerformance"
+	classConsumerPerf       = "org.apache.kafka.tools.ConsumerPerformance"
+	classEndToEndLatency    = "org.apache.kafka.tools.EndToEndLatency"
+	classCompatibility      = "org.apache.kafka.tools.ClientCompatibilityTest"
 	classDumpLog            = "org.apache.kafka.tools.DumpLogSegments"
 )
 
-// runTool runs a tool to its end and returns what it printed.
-func runTool(t *testing.T, stdin, class string, args ...string) string {
+// runDriver runs a tool in the suite's JVM and returns how it ended.
+func runDriver(t *testing.T, stdin, class string, args ...string) tools.Result {
 	t.Helper()
-	out, err := javaTools(t).Run(testContext(t), stdin, class, args...)
+	javaTools(t)
+	driver, err := suite.toolDriver()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out
+	result, err := driver.Run(func() (context.Context, context.CancelFunc) {
+		return context.WithTimeout(t.Context(), testTimeout)
+	}, stdin, class, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+// runTool runs a tool that has to succeed and returns its standard output.
+func runTool(t *testing.T, stdin, class string, args ...string) string {
+	t.Helper()
+	r := runDriver(t, stdin, class, args...)
+	if r.Status != 0 {
+		t.Fatalf("%s %s: exit status %d\n%s%s", class, strings.Join(args, " "), r.Status, r.Out, r.Err)
+	}
+	return r.Out
+}
+
+// atBroker adds the broker's address to a tool's arguments, before a subcommand except where it is the
+// subcommand's own option.
+func atBroker(class string, args []string) []string {
+	address := []string{"--bootstrap-server", suite.endpoint}
+	if class == classCluster {
+		return slices.Concat(args, address)
+	}
+	return slices.Concat(address, args)
+}
+
+// tool runs a tool on the broker under test; it has to succeed. It returns the standard output.
+func tool(t *testing.T, class string, args ...string) string {
+	t.Helper()
+	return runTool(t, "", class, atBroker(class, args)...)
+}
+
+// toolSays runs a tool on the broker under test and returns all it printed, for refusals: some tools
+// then exit with 1, some with 0.
+func toolSays(t *testing.T, class string, args ...string) string {
+	t.Helper()
+	r := runDriver(t, "", class, atBroker(class, args)...)
+	return r.Out + r.Err
+}
+
+// eventuallyLines repeats a tool until its output matches every expression: Apache Kafka answers a change
+// before all its caches show it.
+func eventuallyLines(t *testing.T, what string, run func() string, expressions ...string) {
+	t.Helper()
+	eventually(t, what, func() error {
+		out := run()
+		for _, e := range expressions {
+			if !regexp.MustCompile("(?m)" + e).MatchString(out) {
+				return fmt.Errorf("nothing matches %s in\n%s", e, out)
+			}
+		}
+		return nil
+	})
+}
+
+// wantNoText says what should not be in a tool's output.
+func wantNoText(out, text string) error {
+	if strings.Contains(out, text) {
+		return fmt.Errorf("%q is in\n%s", text, out)
+	}
+	return nil
+}
+
+// writeFile makes a file for a tool to read.
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// brokerID is the node id of the broker under test, a cluster of one.
+func brokerID(t *testing.T) string {
+	t.Helper()
+	brokers, err := newAdmin(t).ListBrokers(testContext(t))
+	if err != nil || len(brokers) != 1 {
+		t.Fatalf("brokers %v: %v", brokers, err)
+	}
+	return strconv.Itoa(int(brokers[0].NodeID))
 }
 
 // wantLines checks that the output matches every expression.
@@ -50,30 +147,6 @@ func wantLines(t *testing.T, what, out string, expressions ...string) {
 			t.Errorf("%s: nothing matches %s in\n%s", what, e, out)
 		}
 	}
-}
-
-// TestToolTopics creates, lists, describes, widens and deletes a topic with kafka-topics.
-func TestToolTopics(t *testing.T) {
-	t.Parallel()
-	topic := uniqueName(t)
-	tool := func(args ...string) string {
-		t.Helper()
-		return runTool(t, "", classTopics, append([]string{"--bootstrap-server", suite.endpoint}, args...)...)
-	}
-	wantLines(t, "create", tool("--create", "--topic", topic, "--partitions", "2", "--replication-factor", "1", "--config", "retention.ms=5000000"),
-		`^Created topic `+topic)
-	wantLines(t, "list", tool("--list"), "^"+topic+"$")
-	wantLines(t, "describe", tool("--describe", "--topic", topic),
-		`Topic: `+topic+`\s+TopicId: [\w-]{22}\s+PartitionCount: 2\s+ReplicationFactor: 1\s+Configs: .*retention.ms=5000000`,
-		`Partition: 1\s+Leader: (\d+)\s+Replicas: \d+\s+Isr: \d+`)
-	tool("--alter", "--topic", topic, "--partitions", "3")
-	eventually(t, "three partitions", func() error {
-		if out := tool("--describe", "--topic", topic); !strings.Contains(out, "PartitionCount: 3") {
-			return fmt.Errorf("described: %s", out)
-		}
-		return nil
-	})
-	tool("--delete", "--topic", topic)
 }
 
 // TestToolConsole sends lines through the console producer and reads them by the console consumer.
@@ -92,79 +165,6 @@ func TestToolConsole(t *testing.T) {
 	if records[2].Value != nil || string(records[1].Value) != "second" || string(records[0].Key) != "k1" {
 		t.Errorf("franz-go reads %+v", records)
 	}
-}
-
-// TestToolOffsetsAndGroups compares kafka-get-offsets and kafka-consumer-groups with what was
-// produced and committed.
-func TestToolOffsetsAndGroups(t *testing.T) {
-	t.Parallel()
-	topic, group := newTopic(t, 2), uniqueName(t)
-	franzProduce(t, topic, produceOptions{}, plainRecords(0, 30, "v"))
-	franzProduce(t, topic, produceOptions{}, plainRecords(1, 12, "v"))
-	commitAt(t, suite.endpoint, group, topic, 10)
-	for special, want := range map[string]string{"latest": topic + ":0:30\n" + topic + ":1:12\n", "earliest": topic + ":0:0\n" + topic + ":1:0\n", "max-timestamp": topic + ":0:29\n" + topic + ":1:11\n"} {
-		out := runTool(t, "", classGetOffsets, "--bootstrap-server", suite.endpoint, "--topic", topic, "--time", special)
-		if out != want {
-			t.Errorf("kafka-get-offsets %s printed %q, want %q", special, out, want)
-		}
-	}
-	tool := func(args ...string) string {
-		t.Helper()
-		return runTool(t, "", classGroups, append([]string{"--bootstrap-server", suite.endpoint}, args...)...)
-	}
-	wantLines(t, "describe", tool("--describe", "--group", group), group+`\s+`+topic+`\s+0\s+10\s+30\s+20\s`)
-	wantLines(t, "state", tool("--describe", "--group", group, "--state"), group+`\s.*Empty`)
-	wantLines(t, "list", tool("--list"), "^"+group+"$")
-
-	book := newLedger()
-	m := librdkafka.join(t, memberOptions{group: group, topic: topic, strategy: "range", ledger: book, name: "only"})
-	book.awaitOwners(t, 2, "only")
-	awaitGroupState(t, group, "Stable")
-	wantLines(t, "describe with a member", tool("--describe", "--group", group, "--members", "--verbose"), group+`\s.*interop-rd.*\s2\s+.*`+topic+`[(:]`)
-	m.close()
-}
-
-// TestToolConfigs describes and, where it is served, changes a topic's configs with kafka-configs.
-func TestToolConfigs(t *testing.T) {
-	t.Parallel()
-	topic := newTopic(t, 1, "max.message.bytes=77777")
-	base := []string{"--bootstrap-server", suite.endpoint, "--entity-type", "topics", "--entity-name", topic}
-	wantLines(t, "describe", runTool(t, "", classConfigs, append(base, "--describe")...), `max.message.bytes=77777.*synonyms=\{DYNAMIC_TOPIC_CONFIG`)
-	if !served(t, 44) {
-		return
-	}
-	runTool(t, "", classConfigs, append(base, "--alter", "--add-config", "retention.ms=4444444")...)
-	eventually(t, "the changed config", func() error {
-		if out := runTool(t, "", classConfigs, append(base, "--describe")...); !strings.Contains(out, "retention.ms=4444444") {
-			return fmt.Errorf("described: %s", out)
-		}
-		return nil
-	})
-}
-
-// TestToolAPIVersions lets kafka-broker-api-versions read the list; it marks what it cannot use.
-func TestToolAPIVersions(t *testing.T) {
-	t.Parallel()
-	out := runTool(t, "", classAPIVersions, "--bootstrap-server", suite.endpoint)
-	wantLines(t, "api versions", out, `Produce\(0\): 0 to \d+ \[usable: \d+\]`, `Fetch\(1\): \d+ to \d+ \[usable: \d+\]`, `Metadata\(3\): `, `ApiVersions\(18\): 0 to \d`)
-	for key := range mustAdvertise(t) {
-		if !strings.Contains(out, fmt.Sprintf("(%d): ", key)) {
-			t.Errorf("API %d is advertised and not shown", key)
-		}
-	}
-}
-
-func mustAdvertise(t *testing.T) map[int16]struct{} {
-	t.Helper()
-	keys, err := advertised()
-	if err != nil {
-		t.Fatal(err)
-	}
-	set := make(map[int16]struct{})
-	for k := range keys {
-		set[k] = struct{}{}
-	}
-	return set
 }
 
 // event is a line of the verifiable clients.
@@ -213,8 +213,12 @@ func TestVerifiableClients(t *testing.T) {
 	java := javaTools(t)
 	topic, group := newTopic(t, 4), uniqueName(t)
 
-	out := runTool(t, "", classVerifiableProducer, "--bootstrap-server", suite.endpoint, "--topic", topic,
+	// It prints acknowledgements and sums up while its JVM ends.
+	out, err := java.Run(testContext(t), "", classVerifiableProducer, "--bootstrap-server", suite.endpoint, "--topic", topic,
 		"--max-messages", strconv.Itoa(total), "--throughput", "-1", "--acks", "-1")
+	if err != nil {
+		t.Fatal(err)
+	}
 	next := make(map[int32]int64)
 	acked := 0
 	parseEvents(t, strings.NewReader(out), func(e event) {
@@ -309,97 +313,4 @@ func verifiableConsumers(t *testing.T, java *tools.Java, topic, group string, n,
 		}
 	}
 	return consumed
-}
-
-// TestToolDumpLog stops a broker that stored batches of every codec and lets kafka-dump-log look at
-// all its segments, indexes and snapshots.
-func TestToolDumpLog(t *testing.T) {
-	t.Parallel()
-	java := javaTools(t)
-	b := restartable(t)
-	topic := uniqueName(t)
-	newTopicAt(t, b.Addr(), topic, 1, "segment.bytes=1048576", "index.interval.bytes=1024")
-	total := 0
-	for _, codec := range codecs {
-		records := oddRecords(0, 700) // some 190 KB a codec uncompressed, so that segments roll
-		franzProduce(t, topic, produceOptions{addr: b.Addr(), codec: codec, idempotent: true}, records)
-		total += len(records)
-	}
-	big := plainRecords(0, 3, "big")
-	for i := range big {
-		big[i].Value = make([]byte, 700_000)
-	}
-	franzProduce(t, topic, produceOptions{addr: b.Addr()}, big)
-	total += len(big)
-	commitAt(t, b.Addr(), "dumped", topic, 5)
-	if err := b.Terminate(); err != nil {
-		t.Fatal(err)
-	}
-
-	dir := filepath.Join(b.DataDir(), topic+"-0")
-	names := filesOf(t, dir, ".log", ".index", ".timeindex", ".snapshot")
-	if segments := filesOf(t, dir, ".log"); len(segments) < 2 {
-		t.Errorf("%d segments, want several", len(segments))
-	}
-	out, err := java.Run(testContext(t), "", classDumpLog, "--deep-iteration", "--print-data-log", "--files", strings.Join(names, ","))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, bad := range []string{"Exception", "isvalid: false", "Index mismatch", "Mismatches in", "Non-consecutive", "Found timestamp mismatch", "Found out of order", "corrupt"} {
-		if strings.Contains(out, bad) {
-			t.Errorf("kafka-dump-log says %q:\n%s", bad, around(out, bad))
-		}
-	}
-	found := regexp.MustCompile(`(?m)^\| offset: (\d+)`).FindAllStringSubmatch(out, -1)
-	offsets := make([]int, 0, len(found))
-	for _, f := range found {
-		n, _ := strconv.Atoi(f[1])
-		offsets = append(offsets, n)
-	}
-	slices.Sort(offsets)
-	if len(offsets) != total || offsets[0] != 0 || offsets[len(offsets)-1] != total-1 {
-		t.Errorf("%d records dumped, want %d", len(offsets), total)
-	}
-	for _, codec := range codecs {
-		if !strings.Contains(strings.ToLower(out), "compresscodec: "+codec) {
-			t.Errorf("no batch of codec %s", codec)
-		}
-	}
-
-	// The committed offset is in Kafka's format.
-	var offsetLogs []string
-	partitions, err := filepath.Glob(filepath.Join(b.DataDir(), "__consumer_offsets-*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range partitions {
-		offsetLogs = append(offsetLogs, filesOf(t, p, ".log")...)
-	}
-	out, err = java.Run(testContext(t), "", classDumpLog, "--offsets-decoder", "--files", strings.Join(offsetLogs, ","))
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantLines(t, "offsets", out, `"group":"dumped","topic":"`+topic+`","partition":0`, `"offset":5`)
-}
-
-// filesOf lists the non-empty files of a directory with these endings, in order.
-func filesOf(t *testing.T, dir string, endings ...string) []string {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, e := range entries {
-		info, err := e.Info()
-		if err == nil && info.Size() > 0 && slices.Contains(endings, filepath.Ext(e.Name())) {
-			names = append(names, filepath.Join(dir, e.Name()))
-		}
-	}
-	return names
-}
-
-func around(text, what string) string {
-	at := strings.Index(text, what)
-	return text[max(0, at-400):min(len(text), at+400)]
 }

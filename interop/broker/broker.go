@@ -59,7 +59,7 @@ type Broker struct {
 
 // Start starts a broker on a free port of the loopback and waits until it answers.
 func Start(ctx context.Context, spec Spec) (*Broker, error) {
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -75,10 +75,10 @@ func Start(ctx context.Context, spec Spec) (*Broker, error) {
 	return b, b.Run(ctx)
 }
 
-// freePort finds a port nobody listens on, below the range from which the kernel takes the ports of
+// FreePort finds a port nobody listens on, below the range from which the kernel takes the ports of
 // outgoing connections: from there, a client that reconnects to a stopped broker may be given the
 // broker's own port and connect to itself.
-func freePort() (int, error) {
+func FreePort() (int, error) {
 	const first, beyond, attempts = 12000, 32000, 100
 	var err error
 	for range attempts {

@@ -45,7 +45,7 @@ func (b *Broker) propertiesFile() string { return filepath.Join(b.spec.Dir, "ser
 
 // formatApache writes server.properties and formats the directory of an Apache Kafka.
 func (b *Broker) formatApache(ctx context.Context) error {
-	controller, err := freePort()
+	controller, err := FreePort()
 	if err != nil {
 		return err
 	}
