@@ -14,6 +14,7 @@ import (
 	"kserver/cluster/coordinator"
 	"kserver/cluster/group"
 	"kserver/cluster/handlers"
+	"kserver/cluster/metrics"
 	"kserver/cluster/quota"
 	"kserver/cluster/replica"
 	"kserver/cluster/telemetry"
@@ -45,6 +46,7 @@ type Broker struct {
 	front      *front
 	server     *netio.Server
 	listening  []string
+	endpoint   *metrics.Endpoint // nil when metrics are not read
 	failed     chan error
 
 	connections *quota.Connections
@@ -83,6 +85,9 @@ func New(cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.front.broker = b.handlers(endpoints)
+	if err := b.openMetrics(); err != nil {
+		return nil, err
+	}
 	return b, nil
 }
 
@@ -207,7 +212,10 @@ func (b *Broker) handlers(endpoints map[string]handlers.Endpoint) *handlers.Brok
 }
 
 // Start begins to accept connections.
-func (b *Broker) Start() error { return b.server.Start() }
+func (b *Broker) Start() error {
+	b.endpoint.Serve()
+	return b.server.Start()
+}
 
 // Listening lists the bound listeners as NAME://host:port.
 func (b *Broker) Listening() []string { return b.listening }
@@ -239,6 +247,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 // are closed cleanly.
 func (b *Broker) Close() error {
 	var errs []error
+	errs = append(errs, b.endpoint.Close())
 	if b.server != nil {
 		errs = append(errs, b.server.Close())
 	}

@@ -33,6 +33,7 @@ func (n *fakeNode) Start() error {
 	return n.startErr
 }
 func (n *fakeNode) Listening() []string       { return []string{"PLAINTEXT://127.0.0.1:1234"} }
+func (n *fakeNode) Metrics() []string         { return nil }
 func (n *fakeNode) Failed() <-chan error      { return n.failed }
 func (n *fakeNode) Backend() (string, string) { return "epoll", "io_uring is not allowed here" }
 func (n *fakeNode) Stop(ctx context.Context) error {

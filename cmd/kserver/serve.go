@@ -21,6 +21,8 @@ type node interface {
 	Start() error
 	// Listening returns NAME://host:port of each open listener.
 	Listening() []string
+	// Metrics returns the URLs at which metrics are read.
+	Metrics() []string
 	// Backend returns how sockets are driven and why.
 	Backend() (name, reason string)
 	// Failed tells, once, why the broker cannot go on.
@@ -117,8 +119,12 @@ func announce(w io.Writer, b *configs.Broker, n node) error {
 			dirs[i] = abs
 		}
 	}
-	_, err := fmt.Fprintf(w, "%s\nlistening   %s\ndata        %s\nI/O         %s, %s\ndurability  %s\n",
-		versionLine(), strings.Join(n.Listening(), ", "), strings.Join(dirs, ", "), backend, count(b.Network.EventLoops, "event loop"), durability(b))
+	metrics := ""
+	if urls := n.Metrics(); len(urls) > 0 {
+		metrics = "metrics     " + strings.Join(urls, ", ") + "\n"
+	}
+	_, err := fmt.Fprintf(w, "%s\nlistening   %s\n%sdata        %s\nI/O         %s, %s\ndurability  %s\n",
+		versionLine(), strings.Join(n.Listening(), ", "), metrics, strings.Join(dirs, ", "), backend, count(b.Network.EventLoops, "event loop"), durability(b))
 	return err
 }
 
