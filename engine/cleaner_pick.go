@@ -121,7 +121,7 @@ func (l *Log) toClean(now int64) (t logToClean, err error) {
 		if s.base < t.firstDirty {
 			t.clean += size
 		}
-		if s.base < t.upTo && segments[i+1].base > t.firstDirty {
+		if t.firstDirty < t.upTo && s.base < t.upTo && segments[i+1].base > t.firstDirty {
 			t.cleanable += size
 		}
 	}

@@ -201,11 +201,14 @@ func (l *Log) abortedTxnsIn(segments []*LogSegment, from, upTo int64) (found []A
 // recoverTxnIndexes makes the transaction indexes true behind the recovery point, after an unclean stop. A log
 // without transactions there costs a look at the headers recovery has just read. The log is being loaded.
 func (l *Log) recoverTxnIndexes(recoveryPoint int64) error {
-	suspect := false
+	suspect, from := false, recoveryPoint
 	for _, s := range l.segments[segmentFor(l.segments, recoveryPoint):] {
 		txns, err := s.txns.entries(l.m.cfg.FS)
 		if err != nil && !errors.Is(err, errBadIndex) {
 			return err
+		}
+		if err != nil { // a torn write: what it held below the recovery point is in the log, too
+			from = min(from, s.base)
 		}
 		suspect = suspect || err != nil || len(txns) > 0
 	}
@@ -218,7 +221,7 @@ func (l *Log) recoverTxnIndexes(recoveryPoint int64) error {
 			return err
 		}
 	}
-	return l.rebuildTxnIndexes(recoveryPoint)
+	return l.rebuildTxnIndexes(from)
 }
 
 // repairTxnIndexes makes the transaction indexes anew from the segment of offset on.
