@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"kserver/internal/hostile"
 )
 
 const (
@@ -37,7 +39,7 @@ func (a *attack) lengths(n int) {
 		if rng.IntN(10) == 0 {
 			s := newSession(a)
 			s.conn = c
-			s.send(append(binary.BigEndian.AppendUint32(nil, uint32(impossible[rng.IntN(len(impossible))])), randomBytes(rng, rng.IntN(64))...))
+			s.send(append(binary.BigEndian.AppendUint32(nil, uint32(impossible[rng.IntN(len(impossible))])), hostile.RandomBytes(rng, rng.IntN(64))...))
 			s.reset()
 			return
 		}
@@ -46,7 +48,7 @@ func (a *attack) lengths(n int) {
 		case 0: // a Produce request that promises much
 			p = append(p, 0, 0, 0, 9, 0, 0, 0, 1, 0, 1, 'h')
 		case 1:
-			p = append(p, randomBytes(rng, rng.IntN(2000))...)
+			p = append(p, hostile.RandomBytes(rng, rng.IntN(2000))...)
 		default:
 			p = p[:1+rng.IntN(4)] // not even the length is whole
 		}
@@ -70,7 +72,7 @@ func (a *attack) halfOpen(n int) {
 	a.opened(n, func(c *net.TCPConn, rng *rand.Rand) {
 		var p []byte
 		if rng.IntN(2) == 0 {
-			p = encode(kmsg.NewPtrApiVersionsRequest(), 0)
+			p = hostile.Encode(kmsg.NewPtrApiVersionsRequest(), 0)
 			p = p[:rng.IntN(len(p)+1)]
 		}
 		a.hold(c, p)
@@ -90,7 +92,7 @@ func (a *attack) slow(n int) {
 	var writers []writer
 	a.opened(n, func(c *net.TCPConn, rng *rand.Rand) {
 		a.hold(c, nil)
-		p := encode(a.request(rng), rng.Int32())
+		p := hostile.Encode(hostile.Request(rng), rng.Int32())
 		mu.Lock()
 		defer mu.Unlock()
 		writers = append(writers, writer{c, p})
@@ -133,7 +135,7 @@ func (a *attack) unread(n int) {
 		_ = c.SetWriteDeadline(time.Now().Add(sendTimeout))
 		req := []kmsg.Request{fetch, metadata, kmsg.NewPtrApiVersionsRequest()}[rng.IntN(3)]
 		for i := range int32(unreadRequests) {
-			if _, err := c.Write(encode(req, i)); err != nil {
+			if _, err := c.Write(hostile.Encode(req, i)); err != nil {
 				break // the broker has stopped reading, which is right
 			}
 		}
@@ -145,7 +147,7 @@ func (a *attack) unread(n int) {
 // resets leaves at every moment of a connection's life.
 func (a *attack) resets(n int) {
 	a.opened(n, func(c *net.TCPConn, rng *rand.Rand) {
-		p := encode(a.request(rng), rng.Int32())
+		p := hostile.Encode(hostile.Request(rng), rng.Int32())
 		switch rng.IntN(4) {
 		case 0:
 			p = nil
@@ -170,14 +172,14 @@ func (a *attack) floods(n int) {
 		for i := range int32(floodRequests) {
 			switch rng.IntN(3) {
 			case 0:
-				p = append(p, encode(kmsg.NewPtrApiVersionsRequest(), i)...)
+				p = append(p, hostile.Encode(kmsg.NewPtrApiVersionsRequest(), i)...)
 			case 1:
 				m := kmsg.NewPtrMetadataRequest()
 				m.Version = 7
 				m.AllowAutoTopicCreation = false
-				p = append(p, encode(m, i)...)
+				p = append(p, hostile.Encode(m, i)...)
 			default:
-				p = append(p, encode(produce(a.topic(rng), 1, recordBatch(rng, 0)), i)...)
+				p = append(p, hostile.Encode(hostile.Produce(hostile.Topic(rng), 1, hostile.RecordBatch(rng, 0)), i)...)
 			}
 		}
 		if s.conn = a.dial(); s.conn == nil {

@@ -226,14 +226,3 @@ func (a *attack) count(err error) {
 func frame(body []byte) []byte {
 	return slices.Concat(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body)
 }
-
-// randomBytes returns n bytes.
-func randomBytes(rng *rand.Rand, n int) []byte {
-	p := make([]byte, n)
-	for i := 0; i < n; i += 8 {
-		var w [8]byte
-		binary.LittleEndian.PutUint64(w[:], rng.Uint64())
-		copy(p[i:], w[:])
-	}
-	return p
-}

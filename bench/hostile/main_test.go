@@ -2,16 +2,11 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"kserver/cmd/kbench/integrity"
 )
@@ -50,74 +45,6 @@ func TestVerdict(t *testing.T) {
 				t.Errorf("%v\n%s", werr, out.String())
 			}
 		})
-	}
-}
-
-// Requests of every key and many versions can be generated and encoded, and the same seed gives the same bytes.
-func TestRequests(t *testing.T) {
-	a := &attack{ctx: context.Background(), name: "requests", seed: 42}
-	seen := make(map[int16]map[int16]bool)
-	for i := range 5000 {
-		req := a.request(a.rng(i))
-		if seen[req.Key()] == nil {
-			seen[req.Key()] = make(map[int16]bool)
-		}
-		seen[req.Key()][req.GetVersion()] = true
-		if i%10 > 0 {
-			continue
-		}
-		switch req.(type) {
-		case *kmsg.ProduceRequest, *kmsg.FetchRequest: // batches carry the time
-		default:
-			if one, two := encode(req, 1), encode(a.request(a.rng(i)), 1); !bytes.Equal(one, two) {
-				t.Errorf("input %d differs: key %d version %d", i, req.Key(), req.GetVersion())
-			}
-		}
-	}
-	for key := range int16(kmsg.MaxKey + 1) {
-		req := kmsg.RequestForKey(key)
-		if req == nil {
-			continue
-		}
-		if got, want := len(seen[key]), int(req.MaxVersion())+1+beyondVersions; got < want/2 {
-			t.Errorf("key %d: %d versions of %d", key, got, want)
-		}
-	}
-}
-
-// The attacker leaves alone what is not its own.
-func TestTame(t *testing.T) {
-	a := &attack{ctx: context.Background(), name: "requests", seed: 7}
-	for i := range 2000 {
-		switch r := a.request(a.rng(i)).(type) {
-		case *kmsg.DeleteTopicsRequest:
-			for _, name := range r.TopicNames {
-				if strings.HasPrefix(name, "__") || name == goodTopic {
-					t.Errorf("input %d deletes %q", i, name)
-				}
-			}
-		case *kmsg.IncrementalAlterConfigsRequest:
-			for _, res := range r.Resources {
-				if res.ResourceType != 2 {
-					t.Errorf("input %d changes a resource of type %d", i, res.ResourceType)
-				}
-			}
-		}
-	}
-}
-
-func TestDamage(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	changed := 0
-	const n = 2000
-	for range n {
-		before := randomBytes(rng, rng.IntN(50))
-		if after := damage(rng, slices.Clone(before)); !bytes.Equal(before, after) {
-			changed++
-		}
-	}
-	if changed < n*9/10 {
-		t.Errorf("%d of %d inputs were damaged", changed, n)
 	}
 }
 

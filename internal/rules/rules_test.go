@@ -71,7 +71,8 @@ var allowed = []rule{
 	{"cmd/kserver", []string{"cluster", "cluster/configs", "engine", "engine/vfs", "netio", "pagecache", "cmd/kserver/internal/cli"}},
 	{"cmd/kserver/internal/cli/...", []string{"cmd/kserver/internal/cli/..."}},
 	{"cmd/kbench/...", []string{"cmd/kbench/..."}},
-	{"bench/...", []string{"bench/...", "cmd/kbench/..."}},
+	{"bench/...", []string{"bench/...", "cmd/kbench/...", "internal/hostile"}},
+	{"internal/hostile", []string{"cmd/kbench/..."}},
 	{"internal/fuzzing", nil},
 	{"internal/rules", nil},
 }

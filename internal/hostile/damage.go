@@ -1,48 +1,16 @@
-package main
+package hostile
 
 import (
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"slices"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// garbage sends random bytes, bare or as frames, and frames whose header names a real key.
-func (a *attack) garbage(n int) {
-	a.each(n, func(s *session, rng *rand.Rand) {
-		p := randomBytes(rng, rng.IntN(3000))
-		switch rng.IntN(3) {
-		case 0:
-		case 1:
-			p = frame(p)
-		default:
-			head := binary.BigEndian.AppendUint16(nil, uint16(rng.IntN(kmsg.MaxKey+2)))
-			head = binary.BigEndian.AppendUint16(head, uint16(rng.IntN(20)))
-			p = frame(append(head, p...))
-		}
-		s.send(p)
-	})
-}
-
-// damaged sends requests that were valid once.
-func (a *attack) damaged(n int) {
-	a.each(n, func(s *session, rng *rand.Rand) {
-		body := encode(a.request(rng), rng.Int32())[4:]
-		const keepHead = 8 // key, version and correlation id: damage there is the garbage kind's
-		p := slices.Clone(body[min(keepHead, len(body)):])
-		for range 1 + rng.IntN(3) {
-			p = damage(rng, p)
-		}
-		s.send(frame(append(body[:min(keepHead, len(body)):min(keepHead, len(body))], p...)))
-	})
-}
-
-// damage changes p in one of many ways and returns it.
-func damage(rng *rand.Rand, p []byte) []byte {
+// Damage changes p in one of many ways and returns it.
+func Damage(rng *rand.Rand, p []byte) []byte {
 	if len(p) == 0 {
-		return randomBytes(rng, rng.IntN(20))
+		return RandomBytes(rng, rng.IntN(20))
 	}
 	at, n := rng.IntN(len(p)), 1+rng.IntN(16)
 	end := min(len(p), at+n)
@@ -60,11 +28,11 @@ func damage(rng *rand.Rand, p []byte) []byte {
 	case 4: // move a part to the front
 		return slices.Concat(p[at:end], p[:at], p[end:])
 	case 5:
-		return slices.Insert(p, at, randomBytes(rng, n)...)
+		return slices.Insert(p, at, RandomBytes(rng, n)...)
 	case 6:
-		return append(p, randomBytes(rng, n)...)
+		return append(p, RandomBytes(rng, n)...)
 	default:
-		return putCount(rng, p, at)
+		return PutCount(rng, p, at)
 	}
 	return p
 }
@@ -75,8 +43,8 @@ const mostElements = 17
 // largeCounts are numbers of elements or bytes that few requests have.
 var largeCounts = []int64{-1, -2, math.MinInt32, math.MaxInt32, math.MaxInt32 - 1, 1 << 24, 1 << 20, 20_000_000, math.MaxInt16, 1000, math.MaxUint32}
 
-// putCount overwrites p from at with a count, as fixed integers or variable ones write it.
-func putCount(rng *rand.Rand, p []byte, at int) []byte {
+// PutCount overwrites p from at with a count, as fixed integers or variable ones write it.
+func PutCount(rng *rand.Rand, p []byte, at int) []byte {
 	c := largeCounts[rng.IntN(len(largeCounts))]
 	var w []byte
 	switch rng.IntN(5) {
@@ -94,21 +62,6 @@ func putCount(rng *rand.Rand, p []byte, at int) []byte {
 	return slices.Concat(p[:at], w, p[min(len(p), at+len(w)):])
 }
 
-// counts sends requests in which one number says more than the frame holds, and long runs of true but tiny elements.
-func (a *attack) counts(n int) {
-	a.each(n, func(s *session, rng *rand.Rand) {
-		switch rng.IntN(4) {
-		case 0:
-			s.send(frame(manyTags(rng)))
-		case 1:
-			s.send(frame(manyElements(rng)))
-		default:
-			body := encode(a.request(rng), rng.Int32())[4:]
-			s.send(frame(putCount(rng, body, min(len(body)-1, 8+rng.IntN(max(1, len(body)-8))))))
-		}
-	})
-}
-
 // header writes a flexible request header up to its tags.
 func header(key, version int16, rng *rand.Rand) []byte {
 	p := binary.BigEndian.AppendUint16(nil, uint16(key))
@@ -117,13 +70,13 @@ func header(key, version int16, rng *rand.Rand) []byte {
 	return append(p, 0xff, 0xff) // no client id
 }
 
-// manyTags declares tags in the header: far more than follow, or very many, or one longer than the frame.
-func manyTags(rng *rand.Rand) []byte {
+// ManyTags declares tags in the header: far more than follow, or very many, or one longer than the frame.
+func ManyTags(rng *rand.Rand) []byte {
 	p := header(18, 3, rng)
 	switch rng.IntN(3) {
 	case 0:
 		p = binary.AppendUvarint(p, 20_000_000)
-		return append(p, randomBytes(rng, rng.IntN(2000))...)
+		return append(p, RandomBytes(rng, rng.IntN(2000))...)
 	case 1:
 		n := rng.IntN(5000)
 		p = binary.AppendUvarint(p, uint64(n))
@@ -134,12 +87,12 @@ func manyTags(rng *rand.Rand) []byte {
 	default:
 		p = append(p, 1, 77)
 		p = binary.AppendUvarint(p, uint64(rng.Uint32()))
-		return append(p, randomBytes(rng, rng.IntN(200))...)
+		return append(p, RandomBytes(rng, rng.IntN(200))...)
 	}
 }
 
-// manyElements sends a Metadata, Fetch or OffsetFetch request with as many elements as it says: each of them tiny.
-func manyElements(rng *rand.Rand) []byte {
+// ManyElements sends a Metadata, Fetch or OffsetFetch request with as many elements as it says: each of them tiny.
+func ManyElements(rng *rand.Rand) []byte {
 	n := rng.IntN(1 << (1 + rng.IntN(mostElements)))
 	switch rng.IntN(3) {
 	case 0: // Metadata 9: names of one byte

@@ -1,4 +1,4 @@
-package main
+package hostile
 
 import (
 	"encoding/binary"
@@ -23,23 +23,24 @@ const (
 	batchDelta   = 23
 	batchCount   = 57
 	batchRecords = 61
-	codecs       = 5  // none, gzip, snappy, lz4, zstd
 	validBatches = 16 // of each codec
 	bombBytes    = 64 << 20
 	snappyBytes  = 16 << 20 // snappy packs less; the batch must stay below what a broker takes
-	bombPatience = 5 * time.Second
 )
+
+// Codecs is the number of compression formats, none among them: none, gzip, snappy, lz4, zstd.
+const Codecs = 5
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // valid are batches nothing is wrong with, by codec. They are made once: compressing costs the attacker more than an
 // attack costs the broker.
-var valid = sync.OnceValue(func() (all [codecs][validBatches][]byte) {
+var valid = sync.OnceValue(func() (all [Codecs][validBatches][]byte) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for codec := range all {
 		for i := range all[codec] {
 			b, err := wire.EncodeBatch(1+rng.IntN(20), rng.IntN(200), wire.Codec(codec), time.Now().UnixMilli(), func(_ int, value []byte) {
-				copy(value, randomBytes(rng, len(value)/2))
+				copy(value, RandomBytes(rng, len(value)/2))
 			})
 			if err != nil {
 				panic(fmt.Sprintf("codec %d: %v", codec, err)) // the arguments are good
@@ -50,8 +51,8 @@ var valid = sync.OnceValue(func() (all [codecs][validBatches][]byte) {
 	return all
 })
 
-// recordBatch returns a copy of a valid batch.
-func recordBatch(rng *rand.Rand, codec int) []byte {
+// RecordBatch returns a copy of a valid batch.
+func RecordBatch(rng *rand.Rand, codec int) []byte {
 	return slices.Clone(valid()[codec][rng.IntN(validBatches)])
 }
 
@@ -63,8 +64,8 @@ func seal(b []byte) {
 	}
 }
 
-// produce returns a valid request around records.
-func produce(topic string, acks int16, records []byte) kmsg.Request {
+// Produce returns a valid request around records.
+func Produce(topic string, acks int16, records []byte) kmsg.Request {
 	req := kmsg.NewPtrProduceRequest()
 	req.Version, req.Acks, req.TimeoutMillis = 7, acks, 1000
 	t := kmsg.NewProduceRequestTopic()
@@ -76,39 +77,54 @@ func produce(topic string, acks int16, records []byte) kmsg.Request {
 	return req
 }
 
-// batches sends damaged record batches in Produce requests that are right otherwise.
-func (a *attack) batches(n int) {
-	a.each(n, func(s *session, rng *rand.Rand) {
-		b := recordBatch(rng, rng.IntN(codecs))
-		switch rng.IntN(8) {
-		case 0: // the count lies
-			binary.BigEndian.PutUint32(b[batchCount:], uint32(largeCounts[rng.IntN(len(largeCounts))]))
-		case 1: // so does the last offset, which may fit
-			lie := uint32(largeCounts[rng.IntN(len(largeCounts))])
-			binary.BigEndian.PutUint32(b[batchDelta:], lie)
-			binary.BigEndian.PutUint32(b[batchCount:], lie+1)
-		case 2: // any header field
-			b = append(append(b[:batchAttrs:batchAttrs], randomBytes(rng, batchRecords-batchAttrs)...), b[batchRecords:]...)
-		case 3: // records
-			b = append(b[:batchRecords:batchRecords], damage(rng, slices.Clone(b[batchRecords:]))...)
-		case 4: // huge variable integers
-			b = append(b[:batchRecords:batchRecords], putCount(rng, b[batchRecords:], rng.IntN(len(b)-batchRecords))...)
-		case 5: // another codec than the records have, or none that exists
-			b[batchAttrs+1] = b[batchAttrs+1]&^7 | byte(rng.IntN(8))
-		case 6: // control, transactional, attributes nobody defined
-			binary.BigEndian.PutUint16(b[batchAttrs:], uint16(rng.Uint32()))
-		default: // several batches, or half of one
-			if b = append(b, b...); rng.IntN(2) == 0 {
-				b = b[:rng.IntN(len(b))]
-			}
-			s.send(encode(produce(a.topic(rng), 1, b), rng.Int32()))
-			return
+// DamagedBatch returns a batch that is wrong in one way, or several of them, or half of one.
+func DamagedBatch(rng *rand.Rand) []byte {
+	b := RecordBatch(rng, rng.IntN(Codecs))
+	switch rng.IntN(8) {
+	case 0: // the count lies
+		binary.BigEndian.PutUint32(b[batchCount:], uint32(largeCounts[rng.IntN(len(largeCounts))]))
+	case 1: // so does the last offset, which may fit
+		lie := uint32(largeCounts[rng.IntN(len(largeCounts))])
+		binary.BigEndian.PutUint32(b[batchDelta:], lie)
+		binary.BigEndian.PutUint32(b[batchCount:], lie+1)
+	case 2: // any header field
+		b = append(append(b[:batchAttrs:batchAttrs], RandomBytes(rng, batchRecords-batchAttrs)...), b[batchRecords:]...)
+	case 3: // records
+		b = append(b[:batchRecords:batchRecords], Damage(rng, slices.Clone(b[batchRecords:]))...)
+	case 4: // huge variable integers
+		b = append(b[:batchRecords:batchRecords], PutCount(rng, b[batchRecords:], rng.IntN(len(b)-batchRecords))...)
+	case 5: // another codec than the records have, or none that exists
+		b[batchAttrs+1] = b[batchAttrs+1]&^7 | byte(rng.IntN(8))
+	case 6: // control, transactional, attributes nobody defined
+		binary.BigEndian.PutUint16(b[batchAttrs:], uint16(rng.Uint32()))
+	default: // several batches, or half of one
+		if b = append(b, b...); rng.IntN(2) == 0 {
+			b = b[:rng.IntN(len(b))]
 		}
-		if rng.IntN(8) > 0 {
-			seal(b)
+		return b
+	}
+	if rng.IntN(8) > 0 {
+		seal(b)
+	}
+	return b
+}
+
+// Bomb returns a batch whose records grow when unpacked, or packed records whose declared sizes lie.
+func Bomb(rng *rand.Rand) []byte {
+	all := packed()
+	var b []byte
+	if rng.IntN(2) == 0 {
+		b = slices.Clone(all[rng.IntN(len(all))])
+		if rng.IntN(2) == 0 { // few records declared
+			binary.BigEndian.PutUint32(b[batchDelta:], 0)
+			binary.BigEndian.PutUint32(b[batchCount:], 1)
 		}
-		s.send(encode(produce(a.topic(rng), int16(rng.IntN(3)-1), b), rng.Int32()))
-	})
+	} else {
+		b = append(RecordBatch(rng, 0)[:batchRecords], lyingFrame(rng)...)
+		b[batchAttrs+1] = byte(1 + rng.IntN(Codecs-1))
+	}
+	seal(b)
+	return b
 }
 
 // packed are batches that grow by a factor of hundreds, made once.
@@ -130,27 +146,6 @@ var packed = sync.OnceValue(func() [][]byte {
 	return all
 })
 
-// bombs sends batches whose records grow when unpacked, and packed records whose declared sizes lie.
-func (a *attack) bombs(n int) {
-	all := packed()
-	a.each(n, func(s *session, rng *rand.Rand) {
-		var b []byte
-		if rng.IntN(2) == 0 {
-			b = slices.Clone(all[rng.IntN(len(all))])
-			if rng.IntN(2) == 0 { // few records declared
-				binary.BigEndian.PutUint32(b[batchDelta:], 0)
-				binary.BigEndian.PutUint32(b[batchCount:], 1)
-			}
-		} else {
-			b = append(recordBatch(rng, 0)[:batchRecords], lyingFrame(rng)...)
-			b[batchAttrs+1] = byte(1 + rng.IntN(codecs-1))
-		}
-		seal(b)
-		s.patience = bombPatience // every one deserves an error
-		s.send(encode(produce(a.topic(rng), 1, b), rng.Int32()))
-	})
-}
-
 // lyingFrame is the head of a compressed stream that declares a huge size or window, and some bytes.
 func lyingFrame(rng *rand.Rand) []byte {
 	var p []byte
@@ -167,5 +162,5 @@ func lyingFrame(rng *rand.Rand) []byte {
 	default: // lz4: a content size of 2^60, blocks of 4 MiB
 		p = append([]byte{0x04, 0x22, 0x4d, 0x18, 0x68, 0x70}, 0, 0, 0, 0, 0, 0, 0, 0x10, 0x00, 0xff, 0xff, 0xff, 0x7f)
 	}
-	return append(p, randomBytes(rng, rng.IntN(500))...)
+	return append(p, RandomBytes(rng, rng.IntN(500))...)
 }
