@@ -130,15 +130,24 @@ func librdkafkaConsume(t *testing.T, o consumeOptions) []record {
 // rdPoll reads count records from an assigned consumer.
 func rdPoll(t *testing.T, consumer *kafka.Consumer, count int) []record {
 	t.Helper()
-	deadline := time.Now().Add(testTimeout)
 	var got []record
+	for _, m := range rdMessages(t, consumer, count) {
+		got = append(got, fromRd(m))
+	}
+	return got
+}
+
+func rdMessages(t *testing.T, consumer *kafka.Consumer, count int) []*kafka.Message {
+	t.Helper()
+	deadline := time.Now().Add(testTimeout)
+	var got []*kafka.Message
 	for len(got) < count {
 		if time.Now().After(deadline) {
 			t.Fatalf("consume: %d records of %d", len(got), count)
 		}
 		switch event := consumer.Poll(100).(type) {
 		case *kafka.Message:
-			got = append(got, fromRd(event))
+			got = append(got, event)
 		case kafka.Error:
 			if event.IsFatal() {
 				t.Fatalf("consume: %v", event)

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -73,8 +74,12 @@ func runSuite(m *testing.M) int {
 	case os.Getenv("KSERVER_BINARY") != "":
 		suite.spec = broker.Spec{Kind: broker.Kserver, Binary: os.Getenv("KSERVER_BINARY"), Backend: os.Getenv("KSERVER_IO_BACKEND")}
 	default:
-		fmt.Fprintln(os.Stderr, "interop: set KSERVER_ENDPOINT, KSERVER_BINARY or INTEROP_SERVER=apache (see doc.go)")
-		return 2
+		binary, err := buildKserver(work)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "interop:", err)
+			return 2
+		}
+		suite.spec = broker.Spec{Kind: broker.Kserver, Binary: binary, Backend: os.Getenv("KSERVER_IO_BACKEND")}
 	}
 	if suite.spec.Kind == "" {
 		return m.Run()
@@ -126,6 +131,17 @@ func locateJava() error {
 		}
 	}
 	return nil
+}
+
+// buildKserver builds the kserver this suite lies in.
+func buildKserver(dir string) (binary string, err error) {
+	binary = filepath.Join(dir, "kserver")
+	build := exec.Command("go", "build", "-o", binary, "./cmd/kserver")
+	build.Dir = ".."
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build kserver: %w\n%s", err, out)
+	}
+	return binary, nil
 }
 
 // workDir is where brokers live: INTEROP_WORK, or a fresh temporary directory.
@@ -228,17 +244,7 @@ func newTopicAt(t *testing.T, addr, name string, partitions int, settings ...str
 	if _, err := admin.CreateTopic(ctx, int32(partitions), 1, configs, name); err != nil {
 		t.Fatalf("create topic %s: %v", name, err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		client, err := kgo.NewClient(kgo.SeedBrokers(addr))
-		if err != nil {
-			return
-		}
-		defer client.Close()
-		// Only a courtesy to a broker that stays: the test has its verdict.
-		_, _ = kadm.NewClient(client).DeleteTopics(ctx, name)
-	})
+	t.Cleanup(func() { deleteTopics(addr, name) })
 	eventually(t, "topic "+name, func() error {
 		offsets, err := admin.ListEndOffsets(ctx, name)
 		if err == nil {
@@ -249,6 +255,18 @@ func newTopicAt(t *testing.T, addr, name string, partitions int, settings ...str
 		}
 		return err
 	})
+}
+
+// deleteTopics is only a courtesy to a broker that stays: the test has its verdict.
+func deleteTopics(addr string, names ...string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	if err != nil {
+		return
+	}
+	defer client.Close()
+	_, _ = kadm.NewClient(client).DeleteTopics(ctx, names...)
 }
 
 // restartable starts a broker of its own for a test that stops it, or skips the test when the

@@ -4,10 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -132,52 +128,4 @@ func TestKafkaGo(t *testing.T) {
 		t.Error(err)
 	}
 	wantCommitted(t, group, topic, total)
-}
-
-// program runs a client program in another language: it writes 50 records with each codec, reads them
-// back as a group, and prints "ok <number of records>".
-func program(t *testing.T, group, topic string, argv ...string) {
-	t.Helper()
-	cmd := exec.CommandContext(testContext(t), argv[0], append(argv[1:], suite.endpoint, topic, group)...)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	var total int
-	for line := range strings.Lines(string(out)) {
-		if _, err := fmt.Sscanf(line, "ok %d", &total); err == nil {
-			break
-		}
-	}
-	if total == 0 {
-		t.Fatalf("the program did not say ok:\n%s", out)
-	}
-	wantCommitted(t, group, topic, total)
-	if got := franzConsume(t, consumeOptions{topic: topic, from: startOffset, count: total}); string(got[0].Key) != "0" {
-		t.Errorf("first key %q", got[0].Key)
-	}
-}
-
-// TestPython runs the Python clients when INTEROP_PYTHON names an interpreter that has them.
-func TestPython(t *testing.T) {
-	t.Parallel()
-	python := os.Getenv("INTEROP_PYTHON")
-	if python == "" {
-		t.Skip("INTEROP_PYTHON is not set")
-	}
-	for _, client := range []string{"confluent_kafka", "kafka_python", "aiokafka"} {
-		t.Run(client, func(t *testing.T) {
-			t.Parallel()
-			program(t, uniqueName(t), newTopic(t, 1), python, filepath.Join("python", client+"_client.py"))
-		})
-	}
-}
-
-// TestNode runs kafkajs when INTEROP_NODE is set and node/ has its packages.
-func TestNode(t *testing.T) {
-	t.Parallel()
-	if os.Getenv("INTEROP_NODE") == "" {
-		t.Skip("INTEROP_NODE is not set")
-	}
-	program(t, uniqueName(t), newTopic(t, 1), "node", filepath.Join("node", "kafkajs_client.js"))
 }

@@ -5,28 +5,24 @@
 #   interop/run.sh --backends epoll         one of them
 #   interop/run.sh --server apache          Apache Kafka 4.3, the oracle
 #   interop/run.sh --run 'Fetch|Group'      a selection of tests, as go test -run takes it
-#   interop/run.sh --extras                 also the Python and JavaScript clients
 #
-# It installs what it needs by package name (Debian packages when run as root, Maven artifacts, Go
-# modules, with --extras a Python venv and npm packages), builds kserver, starts the brokers on free
-# ports with fresh directories through the tests themselves, prints a table, and exits with 0 only
-# when every test passed. What is left over from a broken run is ended by process id.
+# It installs what it needs (install.sh), builds kserver unless KSERVER_BINARY names one, starts the brokers on free
+# ports with fresh directories through the tests themselves, prints a table, and exits with 0 only when every test
+# passed. What is left over from a broken run is ended by process id.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 backends=io_uring,epoll
 server=kserver
 select=.
-extras=
 # For one back-end: the tests' own limit, and the shell's behind it.
-limit_seconds=330
+limit_seconds=420
 
 while [ $# -gt 0 ]; do
 	case $1 in
 	--backends) backends=$2; shift 2 ;;
 	--server) server=$2; shift 2 ;;
 	--run) select=$2; shift 2 ;;
-	--extras) extras=1; shift ;;
-	*) sed -n '2,14p' "$0"; exit 2 ;;
+	*) sed -n '2,7p' "$0"; exit 2 ;;
 	esac
 done
 
@@ -42,29 +38,21 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-missing=()
-command -v cc >/dev/null || missing+=(gcc libc6-dev)
-command -v java >/dev/null || missing+=(default-jdk-headless)
-command -v mvn >/dev/null || missing+=(maven)
-if [ ${#missing[@]} -gt 0 ]; then
-	[ "$(id -u)" = 0 ] || { echo "install ${missing[*]} first" >&2; exit 2; }
-	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y "${missing[@]}"
-fi
-if [ -n "$extras" ]; then
-	venv=$here/.venv
-	[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-	"$venv/bin/pip" install -q -r "$here/python/requirements.txt"
-	export INTEROP_PYTHON=$venv/bin/python
-	(cd "$here/node" && npm install --no-audit --no-fund --silent)
-	export INTEROP_NODE=1
+echo "installing what is not there yet" >&2
+if ! "$here/install.sh" >"$work/install.log" 2>&1; then
+	tail -n 30 "$work/install.log" >&2
+	exit 2
 fi
 
 echo "building" >&2
 (cd "$here" && go test -c -o "$work/interop.test" .)
 case $server in
 kserver)
-	(cd "$here/.." && CGO_ENABLED=0 go build -o "$work/kserver" ./cmd/kserver)
-	export KSERVER_BINARY=$work/kserver
+	if [ -z "${KSERVER_BINARY:-}" ]; then
+		(cd "$here/.." && CGO_ENABLED=0 go build -o "$work/kserver" ./cmd/kserver)
+		KSERVER_BINARY=$work/kserver
+	fi
+	export KSERVER_BINARY
 	;;
 apache) backends=apache; export INTEROP_SERVER=apache ;;
 *) echo "no such server: $server" >&2; exit 2 ;;
