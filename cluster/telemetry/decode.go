@@ -56,8 +56,8 @@ type decoder struct {
 	dropped int // points beyond a bound, or of a kind that is not kept
 }
 
-// decode returns the data points of an OTLP payload, and how many were left out: beyond the bounds above, without a
-// finite value, or of a kind no Kafka client has (summaries, exponential histograms).
+// decode returns the data points of an OTLP payload that have a value, and how many were left out: beyond the bounds
+// above, counters that are no number, and kinds no Kafka client has (summaries, exponential histograms).
 func decode(data []byte) (points []point, dropped int, err error) {
 	d := &decoder{}
 	// MetricsData: resource_metrics 1.
@@ -282,7 +282,10 @@ func (d *decoder) numberPoint(b []byte, p point, shared []Label) error {
 	if p.labels, err = attributes(b, 7, shared); err != nil {
 		return err
 	}
-	if !present || !finite(p.value) || p.kind != gauge && p.value < 0 {
+	switch {
+	case !present:
+		return nil
+	case p.kind != gauge && (!finite(p.value) || p.value < 0): // a gauge without a value may be NaN
 		d.dropped++
 		return nil
 	}
