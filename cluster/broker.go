@@ -50,6 +50,7 @@ type Broker struct {
 	failed     chan error
 
 	connections *quota.Connections
+	descriptors int // that connections may have
 }
 
 // New opens the log directories, binds the listeners and replays the metadata
@@ -70,7 +71,8 @@ func New(cfg Config) (_ *Broker, err error) {
 	}
 	b.front = &front{workers: b.workers, logger: cfg.Logger, conns: map[*netio.Conn]*conn{}, times: map[*netio.Loop]*handlers.RequestTimes{}}
 	b.connections = quota.NewConnections()
-	b.connections.SetLimits(connectionLimits(&cfg.Broker.Network))
+	b.descriptors = descriptorsForConnections(cfg.Broker.Storage.MaxOpenFiles, cfg.Logger)
+	b.connections.SetLimits(connectionLimits(&cfg.Broker.Network, b.descriptors))
 	if b.server, err = netio.New(cfg.netConfig(door{b.connections}), b.front); err != nil {
 		return nil, err
 	}

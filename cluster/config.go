@@ -59,6 +59,7 @@ func (c *Config) netConfig(admission netio.Admission) netio.Config {
 		Backend: netio.Backend(n.Backend), Loops: n.EventLoops, MaxFrameBytes: n.MaxRequestBytes, Admission: admission,
 		IdleTimeout: n.IdleTimeout, OutputStallTimeout: n.OutputStallTimeout, InputStallTimeout: n.InputStallTimeout,
 		InputBudgetBytes: n.RequestMemoryBytes, MaxPendingRequests: n.MaxPending, MaxQueuedOutputBytes: n.MaxQueuedOutput,
+		FrameTimeout: n.RequestTimeout, FrameBytesPerSecond: n.RequestMinRate,
 		SendBufferBytes: n.SendBufferBytes, ReceiveBufferBytes: n.ReceiveBufferBytes, ListenBacklog: n.ListenBacklog,
 		Logger: c.Logger,
 	}

@@ -32,8 +32,9 @@ var entrances = [...]netio.Entrance{
 	quota.TooMany: netio.TooMany, quota.TooFast: netio.TooFast,
 }
 
-// connectionLimits are the limits of the configuration.
-func connectionLimits(n *configs.Network) quota.ConnectionLimits {
+// connectionLimits are the limits of the configuration, but no more connections
+// than there are descriptors for.
+func connectionLimits(n *configs.Network, descriptors int) quota.ConnectionLimits {
 	c := &n.Connections
 	l := quota.ConnectionLimits{
 		ListenerLimits: quota.ListenerLimits(c.ListenerLimits), MaxPerIP: c.MaxPerIP, PerIP: c.PerIP,
@@ -42,6 +43,7 @@ func connectionLimits(n *configs.Network) quota.ConnectionLimits {
 	for name, own := range c.Listeners {
 		l.Listeners[name] = quota.ListenerLimits(own)
 	}
+	l.Max = min(l.Max, descriptors)
 	if len(n.Listeners) > 1 {
 		l.Protected = n.InterBroker
 	}
@@ -52,6 +54,6 @@ func connectionLimits(n *configs.Network) quota.ConnectionLimits {
 // settings of topics and groups.
 func (b *Broker) configure(now *configs.Broker) {
 	b.logs.SetProducerIDExpiration(now.Storage.ProducerIDExpiration)
-	b.connections.SetLimits(connectionLimits(&now.Network))
+	b.connections.SetLimits(connectionLimits(&now.Network, b.descriptors))
 	b.server.Readmit()
 }

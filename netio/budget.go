@@ -5,44 +5,86 @@ import (
 	"time"
 )
 
-// inputBudget counts the memory of received bytes over all loops. It can be
-// exceeded by what was already in receive buffers when it ran out and by one
-// frame per loop (see Loop.pass); it is a limit on growth, not a reservation.
+// inputBudget counts the memory of received bytes, and of answers that have not
+// left, over all loops. It can be exceeded by what was already in receive buffers
+// when it ran out, by one frame per loop (see Loop.pass) and by the answers to
+// what was delivered; it is a limit on growth, not a reservation. Loops settle
+// what they take and give in steps (see Loop.charge).
 type inputBudget struct {
 	limit int64
 	used  atomic.Int64
 }
 
-func (b *inputBudget) add(n int64) { b.used.Add(n) }
-
 func (b *inputBudget) spent() bool { return b.used.Load() >= b.limit }
 
-// feedRetry is how soon a loop with starved connections looks again, and how
-// often it looks for stalled frames.
-const feedRetry = 100 * time.Millisecond
-
-// getInput takes a block for received bytes and charges it.
-func (l *Loop) getInput(n int) []byte {
-	b := l.mem.get(n)
-	l.srv.budget.add(int64(len(b)))
-	return b
+// spentFor is spent for a connection that holds so many bytes: the last quarter
+// is for those that hold little, so that a few large senders do not stop all the
+// others.
+func (b *inputBudget) spentFor(held int) bool {
+	if held <= modestBytes {
+		return b.spent()
+	}
+	return b.used.Load() >= b.limit-b.limit/4
 }
 
-// putInput gives a charged block back and wakes loops that wait for the budget.
-func (l *Loop) putInput(b []byte) {
-	if b == nil {
+const (
+	// modestBytes is how much a connection may hold to have the whole budget.
+	modestBytes = 1 << 20
+	// chargeStep is how far a loop's own count may be from what it has settled.
+	chargeStep = 64 << 10
+	// unreadPatience is how long output may stand still while the budget is spent
+	// half as much again; then its connection is closed.
+	unreadPatience = time.Second
+)
+
+// charge notes n more bytes, or less, held by the loop.
+func (l *Loop) charge(n int64) {
+	l.charged += n
+	if l.charged >= chargeStep || l.charged <= -chargeStep {
+		l.settleCharge()
+	}
+}
+
+// settleCharge brings the budget up to date, and wakes loops that wait for it.
+func (l *Loop) settleCharge() {
+	n := l.charged
+	if n == 0 {
 		return
 	}
-	n := int64(len(b))
-	l.mem.put(b)
+	l.charged = 0
 	s := l.srv
-	if after := s.budget.used.Add(-n); after < s.budget.limit && after+n >= s.budget.limit {
+	after := s.budget.used.Add(n)
+	if n < 0 && after < s.budget.limit && after-n >= s.budget.limit-s.budget.limit/4 {
 		for _, other := range s.loops {
 			if other.hungry.CompareAndSwap(true, false) {
 				other.Post(other.feed)
 			}
 		}
 	}
+	if n > 0 && after >= s.budget.limit && l.feedTick == nil {
+		l.feedTick = l.After(feedRetry, l.onFeedTick)
+	}
+}
+
+// feedRetry is how soon a loop with starved connections looks again, and how
+// often it looks for stalled frames.
+const feedRetry = 100 * time.Millisecond
+
+// takeBlock takes a block for received bytes or for an answer and charges it.
+func (l *Loop) takeBlock(n int) []byte {
+	b := l.mem.get(n)
+	l.charge(int64(len(b)))
+	return b
+}
+
+// giveBlock gives a charged block back.
+func (l *Loop) giveBlock(b []byte) {
+	if b == nil {
+		return
+	}
+	n := int64(len(b))
+	l.mem.put(b)
+	l.charge(-n)
 }
 
 // starve reports that the connection must not read because it holds input
@@ -54,7 +96,7 @@ func (c *Conn) starve() bool {
 	if in.starving {
 		return true
 	}
-	if in.buf == nil || !l.srv.budget.spent() || l.pass == c {
+	if in.buf == nil || !l.srv.budget.spentFor(len(in.buf)) || l.pass == c {
 		return false
 	}
 	if l.pass == nil && !c.blocked() {
@@ -98,6 +140,10 @@ func (l *Loop) feedOne() {
 	c := l.starved[0]
 	l.starved[0] = nil
 	l.starved = l.starved[1:]
+	l.fed(c)
+}
+
+func (l *Loop) fed(c *Conn) {
 	c.input.starving = false
 	c.touch() // it could not send till now
 	if c.links[listFrames].in {
@@ -111,9 +157,18 @@ func (l *Loop) feedOne() {
 // that each will take one read's worth.
 func (l *Loop) feed() {
 	b := &l.srv.budget
-	for room := b.limit - b.used.Load(); room > 0 && len(l.starved) > 0; room -= readAheadBytes {
-		l.feedOne()
+	room := b.limit - b.used.Load()
+	kept := l.starved[:0]
+	for _, c := range l.starved {
+		if room <= 0 || b.spentFor(len(c.input.buf)) {
+			kept = append(kept, c)
+			continue
+		}
+		l.fed(c)
+		room -= readAheadBytes
 	}
+	clear(l.starved[len(kept):])
+	l.starved = kept
 	l.hungry.Store(len(l.starved) > 0)
 }
 
@@ -122,7 +177,16 @@ func (l *Loop) feed() {
 func (l *Loop) onFeedTick() {
 	l.feedTick = nil
 	l.feed()
+	b := &l.srv.budget
+	if b.used.Load() >= b.limit+b.limit/2 {
+		for _, other := range l.srv.loops {
+			other.Post(func() { other.closeUnread(unreadPatience) })
+		}
+	}
 	if len(l.starved) == 0 {
+		if b.spent() {
+			l.feedTick = l.After(feedRetry, l.onFeedTick)
+		}
 		return
 	}
 	if l.pass == nil || l.pass.blocked() {
@@ -133,6 +197,7 @@ func (l *Loop) onFeedTick() {
 	}
 	for _, other := range l.srv.loops {
 		other.Post(other.closeInputStalled)
+		other.Post(func() { other.closeUnread(other.srv.cfg.InputStallTimeout) })
 	}
 	if len(l.starved) > 0 {
 		l.feedTick = l.After(feedRetry, l.onFeedTick)
@@ -148,5 +213,16 @@ func (l *Loop) closeInputStalled() {
 			l.stats.stallClosed.Add(1)
 			c.Close(ErrInputStalled)
 		}
+	}
+}
+
+// closeUnread closes connections whose output has not moved for so long, the
+// longest first, as long as the budget is spent.
+func (l *Loop) closeUnread(limit time.Duration) {
+	for c := l.stalled.head; c != nil && l.srv.budget.spent() && c.links[listStalled].at+int64(limit) <= l.nowNs; c = l.stalled.head {
+		l.stalled.remove(c)
+		l.stats.stallClosed.Add(1)
+		l.stats.outputStalled.Add(1)
+		c.Close(ErrOutputStalled)
 	}
 }

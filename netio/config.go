@@ -80,11 +80,11 @@ type Config struct {
 
 	// InputBudgetBytes bounds the memory of received bytes that wait for the
 	// rest of their frame, for their turn or for the answer of a kept request,
-	// over all loops. It is charged as bytes arrive: a declared length reserves
+	// and of answers that have not left, over all loops. It is charged as bytes arrive: a declared length reserves
 	// nothing. When it is spent, connections that would need more stop reading;
 	// each loop lets one of them finish its frame, so the excess is at most
 	// Loops x MaxFrameBytes plus what was already in receive buffers. Kafka:
-	// queued.max.request.bytes. Default 256 MiB.
+	// queued.max.request.bytes. Default 128 MiB.
 	InputBudgetBytes int64
 
 	// MaxPendingRequests is the most requests of one connection whose answer
@@ -134,7 +134,7 @@ func (c *Config) EnsureDefaults() {
 	def(&c.InputStallTimeout, 10*time.Second)
 	def(&c.FrameTimeout, 30*time.Second)
 	def(&c.FrameBytesPerSecond, 1024)
-	def(&c.InputBudgetBytes, 256<<20)
+	def(&c.InputBudgetBytes, 128<<20)
 	def(&c.MaxPendingRequests, 64)
 	def(&c.MaxQueuedOutputBytes, 8<<20)
 	def(&c.ListenBacklog, 1024)

@@ -44,7 +44,8 @@ func (in *input) buffered() int { return in.end - in.start }
 func (c *Conn) blocked() bool {
 	cfg := &c.loop.srv.cfg
 	return c.state != connOpen || c.ending || c.input.held != nil || c.input.delivering || c.loop.draining ||
-		c.slots.len >= cfg.MaxPendingRequests || c.output.queued > cfg.MaxQueuedOutputBytes
+		c.slots.len >= cfg.MaxPendingRequests || c.output.queued > cfg.MaxQueuedOutputBytes ||
+		c.output.queued > readAheadBytes && c.loop.srv.budget.spent()
 }
 
 // Bounds of what one connection may have delivered in one turn while others
@@ -227,7 +228,7 @@ func (c *Conn) space(n int) []byte {
 	in, l := &c.input, c.loop
 	if in.buf == nil {
 		in.start, in.end = 0, 0
-		in.buf = l.getInput(max(n, minBlockBytes))
+		in.buf = l.takeBlock(max(n, minBlockBytes))
 	}
 	if in.start > 0 && in.end+n > len(in.buf) {
 		copy(in.buf, in.buf[in.start:in.end])
@@ -240,7 +241,7 @@ func (c *Conn) space(n int) []byte {
 		}
 		before := len(in.buf)
 		in.buf = l.mem.grow(in.buf, in.end, size)
-		l.srv.budget.add(int64(len(in.buf) - before))
+		l.charge(int64(len(in.buf) - before))
 	}
 	return in.buf[in.end : in.end+n]
 }
@@ -314,7 +315,7 @@ func (c *Conn) updateReading() {
 // releaseInput gives the buffer back.
 func (c *Conn) releaseInput() {
 	in := &c.input
-	c.loop.putInput(in.buf)
+	c.loop.giveBlock(in.buf)
 	in.buf, in.start, in.end = nil, 0, 0
 	c.leaveStarved()
 }

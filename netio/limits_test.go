@@ -421,3 +421,38 @@ func TestRequestsDoNotAllocate(t *testing.T) {
 		}
 	})
 }
+
+// Clients that read nothing cannot hold more memory than the budget for long:
+// they are not served further, then closed, while others are served.
+func TestUnreadAnswersAreBounded(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b Backend) {
+		const budget, answer, clients = 4 << 20, 256 << 10, 40
+		s := serve(t, b, Config{InputBudgetBytes: budget, SendBufferBytes: 16 << 10}, &testHandler{request: func(r *Request) {
+			if string(r.Frame()) == "small" {
+				echo(r)
+				return
+			}
+			r.Response().Write(make([]byte, answer))
+			r.Respond()
+		}})
+		for range clients {
+			c := s.dial()
+			for range 10 {
+				if _, err := c.Write(frame([]byte("large"))); err != nil {
+					break // closed already
+				}
+			}
+		}
+		eventually(t, "unread answers fill the budget", func() bool { return s.Stats().OutputStalled > 0 || s.budget.spent() })
+		small := s.dial()
+		small.send([]byte("small"))
+		small.expect([]byte("small"))
+		// Each may have had one answer too many before the budget was spent.
+		if used := s.budget.used.Load(); used > budget+clients*2*answer {
+			t.Errorf("%d bytes in use", used)
+		}
+		eventually(t, "who does not read is closed", func() bool { return s.Stats().OutputStalled > 0 && s.budget.used.Load() < budget*3/2 })
+		small.send([]byte("small"))
+		small.expect([]byte("small"))
+	})
+}

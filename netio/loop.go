@@ -48,6 +48,7 @@ type Loop struct {
 	frames    connList // those with an unfinished frame, longest not looked at first
 	frameTick *Timer   // for the head of frames
 
+	charged  int64   // to the budget, not settled yet
 	starved  []*Conn // stopped reading because the input budget is spent
 	pass     *Conn   // may finish its frame although the budget is spent
 	feedTick *Timer  // runs while starved is not empty
@@ -143,6 +144,7 @@ func (l *Loop) turn() {
 	}
 	l.stats.memory.Store(l.mem.inUse)
 	l.turnNo++
+	l.settleCharge()
 	err := l.drv.wait(timeout)
 	l.mail.asleep.Store(false)
 	l.stats.turns.Add(1)
@@ -249,6 +251,7 @@ func (l *Loop) shutdown() {
 	if l.failed != nil {
 		l.abandon()
 	}
+	l.settleCharge()
 	if err := l.drv.close(); err != nil {
 		l.log.Error("closing the event queue", "err", err)
 	}

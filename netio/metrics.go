@@ -31,7 +31,7 @@ type Stats struct {
 
 	ReadPauses      int64 // connections that stopped being read, for any reason
 	BudgetPauses    int64 // ... because the input budget was spent
-	InputBytes      int64 // now: charged to the input budget
+	InputBytes      int64 // now: charged to the budget, requests and answers
 	ArenaBytes      int64 // now: loop memory in use, for input and output
 	BufferExhausted int64 // receives that found no provided buffer (io_uring)
 

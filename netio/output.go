@@ -118,7 +118,7 @@ func (c *Conn) stage() bool {
 		o.buf = p.p
 		c.staged(r)
 	default:
-		o.gather, o.filled, o.left = l.mem.get(total), 0, pieces
+		o.gather, o.filled, o.left = l.takeBlock(total), 0, pieces
 	}
 	return true
 }
@@ -319,7 +319,7 @@ func (c *Conn) readWindow() {
 	o, l := &c.output, c.loop
 	o.release(l) // the piece before has left
 	n := min(o.ready, maxBlock)
-	b := l.mem.get(n)
+	b := l.takeBlock(n)
 	o.blocks = append(o.blocks, b)
 	if _, err := readFull(o.file.src, b[:n], o.file.off); err != nil {
 		c.Close(err)
@@ -393,7 +393,7 @@ func (o *output) abandon(c *Conn) {
 		o.file = part{}
 	}
 	if o.gather != nil {
-		c.loop.mem.put(o.gather)
+		c.loop.giveBlock(o.gather)
 		o.gather = nil
 	}
 	o.left, o.queued = 0, 0
@@ -402,7 +402,7 @@ func (o *output) abandon(c *Conn) {
 // release gives the memory of finished output back.
 func (o *output) release(l *Loop) {
 	for i, b := range o.blocks {
-		l.mem.put(b)
+		l.giveBlock(b)
 		o.blocks[i] = nil
 	}
 	o.blocks, o.buf = o.blocks[:0], nil

@@ -80,7 +80,7 @@ func (r *Request) Keep() []byte {
 		c.input.buf, c.input.start, c.input.end = nil, 0, 0
 		return r.frame
 	}
-	r.kept = c.loop.getInput(len(r.frame))
+	r.kept = c.loop.takeBlock(len(r.frame))
 	n := copy(r.kept, r.frame)
 	r.frame = r.kept[:n:n]
 	return r.frame
@@ -154,7 +154,7 @@ func (r *Request) answered() {
 func (r *Request) dropFrame() {
 	r.frame = nil
 	if r.kept != nil {
-		r.conn.loop.putInput(r.kept)
+		r.conn.loop.giveBlock(r.kept)
 		r.kept = nil
 		r.conn.loop.kept--
 	}

@@ -90,7 +90,7 @@ func (w *Response) begin(l *Loop, hint int) {
 // can hold them.
 func (w *Response) room(l *Loop, n int) []byte {
 	if len(w.tail) == 0 {
-		b := l.mem.get(min(n, maxBlock))
+		b := l.takeBlock(min(n, maxBlock))
 		w.blocks = append(w.blocks, b)
 		w.tail, w.open = b, false
 	}
@@ -130,7 +130,7 @@ func (w *Response) release(l *Loop) {
 		}
 	}
 	for _, b := range w.blocks {
-		l.mem.put(b)
+		l.giveBlock(b)
 	}
 	clear(w.parts)
 	clear(w.blocks)

@@ -54,6 +54,8 @@ type Network struct {
 	IdleTimeout        time.Duration // connections.max.idle.ms; negative never closes
 	OutputStallTimeout time.Duration // connection.output.stall.timeout.ms
 	InputStallTimeout  time.Duration // connection.input.stall.timeout.ms
+	RequestTimeout     time.Duration // connection.request.timeout.ms; negative never closes
+	RequestMinRate     int           // connection.request.min.bytes.per.second
 	MaxPending         int           // connection.max.pending.requests
 	MaxQueuedOutput    int           // connection.max.queued.output.bytes
 	SendBufferBytes    int           // socket.send.buffer.bytes; 0 leaves it to the system

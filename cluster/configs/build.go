@@ -9,7 +9,7 @@ import (
 
 // leastRequestMemory is what queued.max.request.bytes=-1 gives at least: room for some large requests and many
 // small ones.
-const leastRequestMemory = 256 << 20
+const leastRequestMemory = 128 << 20
 
 // build makes the typed configuration and checks the values against each other. With problems the result is not
 // to be used.
@@ -72,6 +72,8 @@ func (p *parser) buildNetwork(n *Network) {
 		IdleTimeout:        p.duration("connections.max.idle.ms"),
 		OutputStallTimeout: p.duration("connection.output.stall.timeout.ms"),
 		InputStallTimeout:  p.duration("connection.input.stall.timeout.ms"),
+		RequestTimeout:     p.duration("connection.request.timeout.ms"),
+		RequestMinRate:     p.integer("connection.request.min.bytes.per.second"),
 		MaxPending:         p.integer("connection.max.pending.requests"),
 		MaxQueuedOutput:    p.integer("connection.max.queued.output.bytes"),
 		SendBufferBytes:    max(0, p.integer("socket.send.buffer.bytes")),
@@ -87,7 +89,7 @@ func (p *parser) buildNetwork(n *Network) {
 		n.Connections = limits
 	}
 	if n.RequestMemoryBytes <= 0 {
-		n.RequestMemoryBytes = max(leastRequestMemory, 2*int64(n.MaxRequestBytes))
+		n.RequestMemoryBytes = max(leastRequestMemory, int64(n.MaxRequestBytes)/4*5)
 	} else if n.RequestMemoryBytes < int64(n.MaxRequestBytes) {
 		p.fail("queued.max.request.bytes", fmt.Sprintf("is less than socket.request.max.bytes=%d, so the largest request could never be read", n.MaxRequestBytes),
 			"raise it, or lower socket.request.max.bytes")

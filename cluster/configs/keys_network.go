@@ -49,7 +49,7 @@ var networkKeys = []*Def{
 	inert(Int, "queued.max.requests", "500", atLeast(1), ReadOnly, noteLoops,
 		"Requests that may wait for a request thread."),
 	obeyed(Long, "queued.max.request.bytes", "-1", nil, ReadOnly,
-		"Memory for requests in flight, in bytes, charged as bytes arrive. At the limit reading stops until answers have left. -1 chooses twice socket.request.max.bytes, at least 256 MiB."),
+		"Memory for requests in flight and their answers, in bytes, charged as bytes arrive and answers are made. At the limit connections that hold some of it are not read until answers have left; small requests of others are served. -1 chooses a quarter more than socket.request.max.bytes, at least 128 MiB."),
 	inert(Int, "request.timeout.ms", "30000", nil, ReadOnly, noteOneNode,
 		"Time to wait for another broker's answer, in milliseconds."),
 	obeyed(Int, "fetch.max.bytes", "57671680", atLeast(1024), ReadOnly,

@@ -114,7 +114,7 @@ func TestDefaultsAlone(t *testing.T) {
 	if got := fmt.Sprint(b.NodeID, b.Network.Listeners, b.Storage.Dirs); got != "1 [PLAINTEXT://127.0.0.1:9092] [./kserver-data]" {
 		t.Error(got)
 	}
-	if b.Network.EventLoops < 1 || b.Network.RequestMemoryBytes != 256<<20 {
+	if b.Network.EventLoops < 1 || b.Network.RequestMemoryBytes != 128<<20 {
 		t.Errorf("%d loops, %d bytes of request memory", b.Network.EventLoops, b.Network.RequestMemoryBytes)
 	}
 }

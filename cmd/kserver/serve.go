@@ -43,6 +43,7 @@ func serve(b *configs.Broker, skipped []string, logger *slog.Logger, stdout io.W
 
 	ensureProcs()
 	raiseOpenFiles(logger)
+	limitMemory(b)
 	for _, notice := range b.Notices {
 		logger.Warn(notice)
 	}
