@@ -34,6 +34,12 @@ type Config struct {
 	// heard of it; nil means nobody is. It is called on a goroutine of the engine and must not block.
 	OnOffline func(dir string, err error)
 
+	// ScrubInterval is the time from the end of one pass of the scrub over a directory to the begin of the next
+	// (log.scrub.interval.ms); default 7 days, negative never. ScrubBytesPerSecond bounds what it reads
+	// (log.scrub.io.max.bytes.per.second); default 8 MiB.
+	ScrubInterval       time.Duration
+	ScrubBytesPerSecond float64
+
 	// NodeID (node.id) and ClusterID (cluster.id) go into meta.properties; an existing file must agree.
 	// An empty ClusterID takes the one found on disk, if any.
 	NodeID    int32
@@ -87,6 +93,8 @@ func (c *Config) EnsureDefaults() {
 	setDefault(&c.ProducerIDExpirationCheckInterval, 10*time.Minute)
 	setDefault(&c.MaxOpenFiles, 4096)
 	setDefault(&c.SyncThreads, 4)
+	setDefault(&c.ScrubInterval, 7*24*time.Hour)
+	setDefault(&c.ScrubBytesPerSecond, 8<<20)
 	c.Cleaner.EnsureDefaults()
 	if c.FS == nil {
 		c.FS = vfs.OS

@@ -244,6 +244,9 @@ func (l *Log) readPinned(p place, a readArgs) (ReadInfo, error) {
 			p.end = b.position
 		}
 	}
+	if p.end, err = s.intact(p.start, p.end); err != nil {
+		return ReadInfo{}, err
+	}
 	n := p.end - p.start
 	info := ReadInfo{StartOffset: p.startBase}
 	switch {

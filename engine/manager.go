@@ -23,6 +23,7 @@ type LogManager struct {
 	pool    *handlePool
 	janitor *janitor
 	cleaner *logCleaner
+	scrub   *scrubber
 
 	createMu sync.Mutex // one Create or Delete at a time
 	mu       sync.RWMutex
@@ -48,6 +49,7 @@ func OpenLogManager(cfg Config) (*LogManager, error) {
 		janitor: newJanitor(cfg.Clock),
 	}
 	m.cleaner = newLogCleaner(m)
+	m.scrub = newScrubber(m)
 	m.SetProducerIDExpiration(cfg.ProducerIDExpiration)
 	if err := m.openDirs(); err != nil {
 		m.closeFiles()
@@ -66,6 +68,11 @@ func OpenLogManager(cfg Config) (*LogManager, error) {
 		for _, l := range d.logs() { // found before the directory failed
 			l.fail(err)
 		}
+	}
+	if cfg.stepped || cfg.ScrubInterval < 0 {
+		close(m.scrub.done)
+	} else {
+		go m.scrub.run()
 	}
 	if cfg.stepped {
 		close(m.janitor.done)
@@ -501,6 +508,7 @@ func (m *LogManager) Close() error {
 	m.createMu.Lock()
 	m.closed = true
 	m.createMu.Unlock()
+	m.scrub.stop()
 	m.cleaner.stop()
 	m.janitor.stop()
 	var errs []error

@@ -34,6 +34,7 @@ type LogSegment struct {
 	dirty atomic.Bool
 	// sealed: the segment is immutable, nobody appends to its indexes any more.
 	sealed atomic.Bool
+	damage knownDamage
 	// bound is the base offset of the next segment, below which every offset of this one lies; 0 while there is none.
 	bound atomic.Int64
 	// gapKnown: the offsets missing up to the next segment were removed by compaction.
