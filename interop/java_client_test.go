@@ -29,7 +29,7 @@ func TestJavaClient(t *testing.T) {
 					t.Fatal(err)
 				}
 				argv := append(java.Command("JavaClient", "256m"), protocol)
-				program(t, uniqueName(t), newTopic(t, 1), argv...)
+				program(t, uniqueName(t), newTopic(t, 1, "retention.ms=-1"), argv...)
 			})
 		}
 	}

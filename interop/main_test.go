@@ -32,8 +32,6 @@ var suite struct {
 	// were pointed at a running broker.
 	spec broker.Spec
 	work string
-	// toolDriver makes the one JVM that most tools run in.
-	toolDriver func() (*tools.Driver, error)
 }
 
 // suiteContext is for what outlives a single test.
@@ -51,13 +49,6 @@ func runSuite(m *testing.M) int {
 		return 2
 	}
 	suite.work = work
-	suite.toolDriver = sync.OnceValues(func() (*tools.Driver, error) {
-		java, err := tools.Locate()
-		if err != nil {
-			return nil, err
-		}
-		return java.Driver(), nil
-	})
 	if os.Getenv("INTEROP_REQUIRE_ALL") != "" {
 		// The first time this downloads Kafka's jars, which no test's deadline is for.
 		if err := locateJava(); err != nil {
@@ -109,13 +100,18 @@ func runSuite(m *testing.M) int {
 	return code
 }
 
-// closeDriver ends the tools' JVM, if one was needed.
+// toolDriver is the one JVM that most tools run in; the first that needs it sets it.
+var toolDriver struct {
+	once   sync.Once
+	driver *tools.Driver
+}
+
+// closeDriver ends the tools' JVM after all tests.
 func closeDriver() {
-	driver, err := suite.toolDriver()
-	if err == nil {
-		err = driver.Close()
+	if toolDriver.driver == nil {
+		return
 	}
-	if err != nil && !errors.Is(err, tools.ErrUnavailable) {
+	if err := toolDriver.driver.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, "interop: the tools' JVM:", err)
 	}
 }

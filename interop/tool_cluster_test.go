@@ -37,9 +37,13 @@ func TestToolLeaderElection(t *testing.T) {
 		wantLines(t, kind, elect(kind, "--path-to-json-file", file), `^Valid replica already elected for partitions .*`+topic+`-1`)
 		wantLines(t, kind, elect(kind, "--topic", topic+"-absent", "--partition", "0"), `UnknownTopicOrPartitionException`, `^1 replica\(s\) could not be elected`)
 	}
-	if r := runDriver(t, "", classLeaderElection, "--election-type", "preferred", "--all-topic-partitions", "--bootstrap-server", suite.endpoint); r.Status != 0 {
-		t.Errorf("all partitions: exit status %d\n%s%s", r.Status, r.Out, r.Err)
-	}
+	eventually(t, "all partitions", func() error {
+		r := runDriver(t, "", classLeaderElection, atBroker(classLeaderElection, []string{"--election-type", "preferred", "--all-topic-partitions"})...)
+		if r.Status != 0 {
+			return fmt.Errorf("exit status %d\n%s%s", r.Status, r.Out, r.Err)
+		}
+		return nil
+	})
 }
 
 // TestToolReassignPartitions goes through the steps of a reassignment on the only broker.

@@ -28,7 +28,9 @@ func TestToolConsumerGroups(t *testing.T) {
 	wantLines(t, "offsets", describe("--offsets", "--verbose"), `LEADER-EPOCH`, group+`\s+`+topic+`\s+0\s+(0|-)\s+10\s+30\s+20\s`)
 	wantLines(t, "members", describe("--members"), `^GROUP +CONSUMER-ID +HOST +CLIENT-ID +#PARTITIONS`)
 	wantLines(t, "state", describe("--state"), group+`\s+127.0.0.1:\d+\s+\(\d+\)\s+-\s+Empty\s+0`)
-	wantLines(t, "state of all", groupsTool(t, "--describe", "--all-groups", "--state"), group+`\s.*Empty\s+0`)
+	eventuallyLines(t, "state of all", func() string {
+		return toolSays(t, classConsumerGroups, "--describe", "--all-groups", "--state")
+	}, group+`\s.*Empty\s+0`)
 	wantLines(t, "list", groupsTool(t, "--list"), "^"+group+"$")
 	wantLines(t, "states", groupsTool(t, "--list", "--state"), "^"+group+`\s+Empty`)
 	if err := wantNoText(groupsTool(t, "--list", "--state", "stable"), group); err != nil {
@@ -57,7 +59,7 @@ func TestToolConsumerGroups(t *testing.T) {
 func TestToolResetOffsets(t *testing.T) {
 	t.Parallel()
 	const base = 1_700_000_000_000 // 2023-11-14T22:13:20Z
-	topic, group := newTopic(t, 2), uniqueName(t)
+	topic, group := newTopic(t, 2, "retention.ms=-1"), uniqueName(t)
 	for p := range int32(2) {
 		records := plainRecords(p, 20, "v")
 		for i := range records {

@@ -10,7 +10,7 @@ import (
 // TestToolGetOffsets asks kafka-get-offsets for every special time that a single node can answer.
 func TestToolGetOffsets(t *testing.T) {
 	t.Parallel()
-	topic := newTopic(t, 2)
+	topic := newTopic(t, 2, "retention.ms=-1")
 	const base = 1_700_000_000_000
 	for p, n := range []int{30, 12} {
 		records := plainRecords(int32(p), n, "v")

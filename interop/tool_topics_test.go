@@ -26,7 +26,7 @@ func TestToolTopics(t *testing.T) {
 	eventuallyLines(t, "describe", describe,
 		`Topic: `+topic+`\s+TopicId: [\w-]{22}\s+PartitionCount: 2\s+ReplicationFactor: 1\s+Configs: .*retention.ms=5000000`,
 		`Partition: 1\s+Leader: (\d+)\s+Replicas: \d+\s+Isr: \d+`)
-	wantLines(t, "overrides", topics("--describe", "--topics-with-overrides"), `Topic: `+topic)
+	eventuallyLines(t, "overrides", func() string { return toolSays(t, classTopics, "--describe", "--topics-with-overrides") }, `Topic: `+topic)
 	wantLines(t, "at min ISR", topics("--describe", "--at-min-isr-partitions", "--topic", topic), `Topic: `+topic+`\s+Partition: 1`)
 	for _, view := range []string{"--under-replicated-partitions", "--unavailable-partitions", "--under-min-isr-partitions"} {
 		if out := topics("--describe", view, "--topic", topic); out != "" {

@@ -48,12 +48,9 @@ const (
 // runDriver runs a tool in the suite's JVM and returns how it ended.
 func runDriver(t *testing.T, stdin, class string, args ...string) tools.Result {
 	t.Helper()
-	javaTools(t)
-	driver, err := suite.toolDriver()
-	if err != nil {
-		t.Fatal(err)
-	}
-	result, err := driver.Run(func() (context.Context, context.CancelFunc) {
+	java := javaTools(t)
+	toolDriver.once.Do(func() { toolDriver.driver = java.Driver() })
+	result, err := toolDriver.driver.Run(func() (context.Context, context.CancelFunc) {
 		return context.WithTimeout(t.Context(), testTimeout)
 	}, stdin, class, args...)
 	if err != nil {

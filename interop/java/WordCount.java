@@ -3,6 +3,7 @@ import java.util.Properties;
 import java.util.concurrent.CountDownLatch;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.common.serialization.Serdes;
+import org.apache.kafka.streams.CloseOptions;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.StreamsConfig;
@@ -38,24 +39,25 @@ public class WordCount {
             .to(args[3], Produced.with(Serdes.String(), Serdes.Long()));
 
         CountDownLatch running = new CountDownLatch(1);
-        try (KafkaStreams streams = new KafkaStreams(builder.build(), config)) {
-            streams.setUncaughtExceptionHandler(e -> {
-                e.printStackTrace();
-                Runtime.getRuntime().halt(1);
-                return null;
-            });
-            streams.setStateListener((now, before) -> {
-                if (now == KafkaStreams.State.RUNNING) {
-                    running.countDown();
-                }
-            });
-            streams.start();
-            running.await();
-            System.out.println("running");
-            while (System.in.read() >= 0) {
-                // until the end
+        KafkaStreams streams = new KafkaStreams(builder.build(), config);
+        streams.setUncaughtExceptionHandler(e -> {
+            e.printStackTrace();
+            Runtime.getRuntime().halt(1);
+            return null;
+        });
+        streams.setStateListener((now, before) -> {
+            if (now == KafkaStreams.State.RUNNING) {
+                running.countDown();
             }
+        });
+        streams.start();
+        running.await();
+        System.out.println("running");
+        while (System.in.read() >= 0) {
+            // until the end
         }
+        // Otherwise its members stay in the group until their sessions end.
+        streams.close(CloseOptions.groupMembershipOperation(CloseOptions.GroupMembershipOperation.LEAVE_GROUP));
         System.out.println("closed");
     }
 }
