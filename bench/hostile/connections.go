@@ -17,6 +17,8 @@ const (
 	announced = 100 << 20 // of the frames that never come: the largest the broker takes
 	// slowInterval is the time between two bytes of a slow writer.
 	slowInterval = 20 * time.Millisecond
+	// mostSlow is how many peers are slow at the same time.
+	mostSlow = 1000
 	// unreadRequests is how often a peer that reads nothing asks for a large answer.
 	unreadRequests = 200
 	// floodRequests is how many requests a flood sends before it looks at the answers.
@@ -95,7 +97,9 @@ func (a *attack) slow(n int) {
 		p := hostile.Encode(hostile.Request(rng), rng.Int32())
 		mu.Lock()
 		defer mu.Unlock()
-		writers = append(writers, writer{c, p})
+		if writers = append(writers, writer{c, p}); len(writers) > mostSlow {
+			writers = writers[1:]
+		}
 	})
 	a.holds.wg.Go(func() {
 		tick := time.NewTicker(slowInterval)

@@ -1,7 +1,9 @@
 // Hostile attacks a broker with everything a client may not do, beside a client that behaves well, and then proves
 // that nobody was hurt.
 //
-// The kinds of attack (kinds.go) run one after the other. Those that hold connections (announced frames that never
+// The attack runs in a process of its own with a lower priority (attacker.go), so that the latencies of the
+// well-behaved client measure the broker and not who gets a processor. The kinds of attack (kinds.go) run one after
+// the other. Those that hold connections (announced frames that never
 // come, half-open, slow and never-reading peers) keep them until the end, so that the others run beside them. The
 // well-behaved client (good.go) writes stamped records at a fixed rate and reads them back all the while. Afterwards:
 //
@@ -18,6 +20,6 @@
 // The attacker stays away from the topic of the well-behaved client and from the settings of the broker: without
 // authentication anybody may change both, which is no defect.
 //
-// Files: main.go options; run.go the course of a run; kinds.go, connections.go, requests.go, damage.go, batches.go the
-// attacks; good.go the well-behaved client; observe.go memory, descriptors and log; result.go table and verdict.
+// Files: main.go options; run.go the course of a run; attacker.go the attacking process; kinds.go, connections.go,
+// requests.go the attacks (their inputs are internal/hostile's); good.go the well-behaved client; observe.go memory, descriptors and log; result.go table and verdict.
 package main

@@ -76,6 +76,10 @@ type attack struct {
 	strange                                   atomic.Int64 // answers no broker may give
 }
 
+// mostHeld is how many connections are kept open at the same time; of more, the oldest go. It stays below what one
+// process may have open.
+const mostHeld = 4000
+
 // holds keeps connections open until release. It is safe for concurrent use.
 type holds struct {
 	mu    sync.Mutex
@@ -94,7 +98,11 @@ func newHolds(ctx context.Context) *holds {
 func (h *holds) add(c net.Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.conns = append(h.conns, c)
+	if h.conns = append(h.conns, c); len(h.conns) > mostHeld {
+		reset(h.conns[0])
+		h.conns[0] = nil
+		h.conns = h.conns[1:]
+	}
 }
 
 // release ends what runs beside and resets every connection.

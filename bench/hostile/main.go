@@ -23,12 +23,10 @@ import (
 const command = launch.DefaultCommand + " --override log.segment.delete.delay.ms=500"
 
 type options struct {
-	spec       launch.Spec
+	launch.Options
 	endpoint   string
 	pid        int
 	brokerLog  string
-	baseDir    string
-	keep       bool
 	inputs     int
 	kinds      []string
 	seed       uint64
@@ -37,6 +35,7 @@ type options struct {
 	rate       float64
 	recordSize int
 	quiet      time.Duration
+	nice       int
 }
 
 func main() {
@@ -61,23 +60,20 @@ func newCommand() *cobra.Command {
 			return run(cmd.Context(), o, cmd.OutOrStdout())
 		},
 	}
+	o.AddFlags(cmd, command)
 	f := cmd.Flags()
-	f.StringVar(&o.spec.Binary, "binary", "./kserver", "the broker's executable")
-	f.StringVar(&o.spec.Command, "cmd", command, "command line; {binary}, {dir}, {port} and {backend} are replaced")
-	f.StringVar(&o.spec.Backend, "backend", "auto", "replaces {backend}")
-	f.IntVar(&o.spec.Port, "port", 0, "port of the broker, 0 for a free one")
 	f.StringVar(&o.endpoint, "endpoint", "", "attack the broker at this host:port instead of starting one; needs --broker-pid")
 	f.IntVar(&o.pid, "broker-pid", 0, "process id of the broker at --endpoint")
 	f.StringVar(&o.brokerLog, "broker-log", "", "log file of the broker at --endpoint, searched for panics")
-	f.StringVar(&o.baseDir, "dir", "", "directory for the broker's directory (default: the system's for temporary files)")
-	f.BoolVar(&o.keep, "keep", false, "keep the broker's directory; after a failure it is kept anyway")
 	f.IntVar(&o.inputs, "inputs", 20_000, "hostile inputs of all kinds together")
 	f.StringSliceVar(&o.kinds, "kinds", nil, "only these kinds: "+strings.Join(kindNames(), ", "))
 	f.Uint64Var(&o.seed, "seed", 0, "seed of all inputs, 0 for a new one")
 	f.StringVar(&o.maxRSS, "max-rss", "200MiB", "resident memory the broker may reach; a build with the race detector needs more")
 	f.Float64Var(&o.rate, "rate", 2000, "records per second of the well-behaved client")
 	f.IntVar(&o.recordSize, "record-size", 200, "size of its record values in bytes")
+	f.IntVar(&o.nice, "attacker-nice", 10, "niceness of the attacking process, so that it leaves the processors to the others")
 	f.DurationVar(&o.quiet, "quiet", 3*time.Second, "time it is measured alone first")
+	cmd.AddCommand(newAttackCommand())
 	return cmd
 }
 

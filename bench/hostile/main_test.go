@@ -28,7 +28,7 @@ func TestVerdict(t *testing.T) {
 		{"sockets", func(r *result) { r.after.sockets = 3 }, "3 sockets"},
 		{"files", func(r *result) { r.after.files = []string{"a", "a", "b"} }, `["a" "b"]`},
 		{"panic", func(r *result) { r.alarmCount, r.alarms = 1, []string{"handler panicked"} }, "handler panicked"},
-		{"answers", func(r *result) { r.phases[0].strange = 1 }, "x: 1 wrong"},
+		{"answers", func(r *result) { r.phases[0].Strange = 1 }, "x: 1 wrong"},
 		{"dead", func(r *result) { r.errs = []error{errors.New("the broker has ended")} }, "has ended"},
 	}
 	for _, tt := range tests {

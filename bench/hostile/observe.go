@@ -33,6 +33,15 @@ func cpu(pid int) time.Duration {
 	return u.CPU()
 }
 
+// threads returns how many the broker has, 0 when it is gone.
+func threads(pid int) int {
+	u, err := process.Read(pid)
+	if err != nil {
+		return 0
+	}
+	return u.Threads
+}
+
 // memory samples the resident memory of the broker until its context ends. The largest sample is kept, not the
 // kernel's mark, which also knows the time before.
 type memory struct {

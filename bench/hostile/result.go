@@ -18,7 +18,7 @@ type phase struct {
 	name      string
 	took, cpu time.Duration // cpu: of the broker
 
-	inputs, answered, closed, silent, refused, strange int64
+	counts
 
 	rss     int64 // largest sample
 	latency *hdrhistogram.Histogram
@@ -32,10 +32,14 @@ type result struct {
 	largestRSS    int64
 	endRSS        int64
 	before, after descriptors
-	alarms        []string
-	alarmCount    int
-	report        integrity.Report
-	errs          []error // what failed on the way
+	attackerCPU   time.Duration
+
+	threadsBefore, threadsAfter int
+
+	alarms     []string
+	alarmCount int
+	report     integrity.Report
+	errs       []error // what failed on the way
 }
 
 // verdict returns what did not hold, nil when all did.
@@ -60,8 +64,8 @@ func (r *result) verdict(maxRSS int64) error {
 		errs = append(errs, fmt.Errorf("%d alarming lines in the broker's log, the first: %q", r.alarmCount, r.alarms))
 	}
 	for _, p := range r.phases {
-		if p.strange > 0 {
-			errs = append(errs, fmt.Errorf("%s: %d wrong or missing answers", p.name, p.strange))
+		if p.Strange > 0 {
+			errs = append(errs, fmt.Errorf("%s: %d wrong or missing answers", p.name, p.Strange))
 		}
 	}
 	return errors.Join(errs...)
@@ -69,15 +73,15 @@ func (r *result) verdict(maxRSS int64) error {
 
 func (r *result) write(out io.Writer, verdict error) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight) // keeps everything until Flush, which reports what fails
-	fmt.Fprintln(w, "kind\tinputs\tanswered\tclosed\tsilent\trefused\tseconds\tbroker CPU\tRSS\tgood p50\tgood p99\tgood max\t")
+	fmt.Fprintln(w, "kind\tinputs\tanswered\tclosed\tsilent\trefused\tseconds\tper second\tbroker CPU\tRSS\tgood p50\tgood p99\tgood max\t")
 	row := func(name string, counts [5]int64, took, cpu time.Duration, rss int64, h *hdrhistogram.Histogram) {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%.1f\t%.1f\t%s\t%s\t%s\t%s\t\n", name, counts[0], counts[1], counts[2], counts[3], counts[4],
-			took.Seconds(), cpu.Seconds(), size(rss), millis(h.ValueAtQuantile(50)), millis(h.ValueAtQuantile(99)), millis(h.Max()))
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%.1f\t%.0f\t%.1f\t%s\t%s\t%s\t%s\t\n", name, counts[0], counts[1], counts[2], counts[3], counts[4],
+			took.Seconds(), float64(counts[0])/took.Seconds(), cpu.Seconds(), size(rss), millis(h.ValueAtQuantile(50)), millis(h.ValueAtQuantile(99)), millis(h.Max()))
 	}
 	var sum [5]int64
 	var took, cpu time.Duration
 	for _, p := range r.phases {
-		counts := [5]int64{p.inputs, p.answered, p.closed, p.silent, p.refused}
+		counts := [5]int64{p.Inputs, p.Answered, p.Closed, p.Silent, p.Refused}
 		row(p.name, counts, p.took, p.cpu, p.rss, p.latency)
 		for i := range sum {
 			sum[i] += counts[i]
@@ -94,10 +98,11 @@ func (r *result) write(out io.Writer, verdict error) error {
 	if verdict != nil {
 		word = "FAILED"
 	}
-	_, err := fmt.Fprintf(out, "good client: %d acknowledged, %d read back, %d lost, %d repeated; p99 %s alone, %s beside the attack\n"+
-		"memory: largest %s, at the end %s\ndescriptors: before %v; after %v\nseed %d\nverdict %s\n",
+	_, err := fmt.Fprintf(out, "good client: %d acknowledged, %d read back, %d lost, %d repeated; p99 %s alone, %s beside the attack, %.1f times as long\n"+
+		"attacker: %.1f s of processor time in %.1f s\nmemory: largest %s, at the end %s\ndescriptors: before %v; after %v\nthreads: before %d, after %d\nseed %d\nverdict %s\n",
 		i.Acked, i.Records, i.Lost, i.Duplicate, millis(r.quiet.ValueAtQuantile(99)), millis(r.attack.ValueAtQuantile(99)),
-		size(r.largestRSS), size(r.endRSS), r.before, r.after, r.seed, word)
+		float64(r.attack.ValueAtQuantile(99))/float64(max(1, r.quiet.ValueAtQuantile(99))), r.attackerCPU.Seconds(), took.Seconds(),
+		size(r.largestRSS), size(r.endRSS), r.before, r.after, r.threadsBefore, r.threadsAfter, r.seed, word)
 	return err
 }
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +22,6 @@ const (
 	settleTimeout = 20 * time.Second
 	stopTimeout   = 30 * time.Second
 	deleteTimeout = 30 * time.Second
-	logTailBytes  = 4 << 10
 	// warmGroup is a group that exists before descriptors are counted: the first one creates a topic for all.
 	warmGroup = "warm-up"
 )
@@ -37,45 +34,19 @@ type broker struct {
 	process *launch.Process // nil when somebody else started it
 }
 
-func run(ctx context.Context, o *options, out io.Writer) (err error) {
+func run(ctx context.Context, o *options, out io.Writer) error {
 	if o.endpoint != "" {
 		return judge(ctx, o, &broker{addr: o.endpoint, pid: o.pid, log: o.brokerLog}, out)
 	}
-	base, err := os.MkdirTemp(o.baseDir, "hostile-*")
-	if err != nil {
-		return err
-	}
-	b := &broker{log: filepath.Join(base, "broker.log")}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("%w\nkept: %s\nthe broker's last words:\n%s", err, base, launch.Tail(b.log, logTailBytes))
-			return
-		}
-		if !o.keep {
-			err = os.RemoveAll(base)
-		}
-	}()
-	logFile, err := os.Create(b.log)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, logFile.Close()) }()
-	spec := o.spec
-	spec.Dir, spec.Output = filepath.Join(base, "data"), logFile
-	if err := os.Mkdir(spec.Dir, 0o755); err != nil {
-		return err
-	}
-	if spec.Port == 0 {
-		if spec.Port, err = launch.FreePort(); err != nil {
+	return o.InPlace("hostile", func(p *launch.Place) (err error) {
+		b := &broker{log: p.Log, addr: p.Addr()}
+		if b.process, err = p.Start(); err != nil {
 			return err
 		}
-	}
-	if b.process, err = spec.Start(); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.process.Kill()) }()
-	b.addr, b.pid = spec.Addr(), b.process.PID()
-	return judge(ctx, o, b, out)
+		defer func() { err = errors.Join(err, b.process.Kill()) }()
+		b.pid = b.process.PID()
+		return judge(ctx, o, b, out)
+	})
 }
 
 // judge runs the attack and prints what came of it.
@@ -89,10 +60,10 @@ func judge(ctx context.Context, o *options, b *broker, out io.Writer) error {
 }
 
 // measure runs the attack. Its error is a run that says nothing; what the broker did wrong is in the result.
-func measure(ctx context.Context, o *options, b *broker) (*result, error) {
+func measure(ctx context.Context, o *options, b *broker) (r *result, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &result{seed: o.seed}
+	r = &result{seed: o.seed}
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -108,24 +79,29 @@ func measure(ctx context.Context, o *options, b *broker) (*result, error) {
 	if r.before, err = readDescriptors(b.pid); err != nil {
 		return nil, err
 	}
+	r.threadsBefore = threads(b.pid)
 	r.quiet, r.attack = g.phase(), newLatency()
 	r.phases = append(r.phases, phase{name: "(quiet)", took: o.quiet, rss: mem.next(), latency: r.quiet})
 
-	holds := newHolds(ctx)
+	a, err := startAttacker(b.addr, o.seed, o.nice)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, a.stop()) }()
 	for i := range kinds {
 		k := &kinds[i]
 		if len(o.kinds) > 0 && !slices.Contains(o.kinds, k.name) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
-			holds.release()
 			return nil, err
 		}
-		a := &attack{ctx: ctx, addr: b.addr, name: k.name, seed: o.seed, holds: holds}
 		begin, used := time.Now(), cpu(b.pid)
-		k.run(a, k.count(o.inputs))
-		p := phase{name: k.name, took: time.Since(begin), cpu: cpu(b.pid) - used, inputs: a.inputs.Load(), answered: a.answered.Load(),
-			closed: a.closed.Load(), silent: a.silent.Load(), refused: a.refused.Load(), strange: a.strange.Load(), rss: mem.next(), latency: g.phase()}
+		c, err := a.attack(k.name, k.count(o.inputs))
+		if err != nil {
+			return nil, err
+		}
+		p := phase{name: k.name, took: time.Since(begin), cpu: cpu(b.pid) - used, counts: c, rss: mem.next(), latency: g.phase()}
 		r.attack.Merge(p.latency)
 		r.phases = append(r.phases, p)
 		if b.gone() {
@@ -133,7 +109,9 @@ func measure(ctx context.Context, o *options, b *broker) (*result, error) {
 			break
 		}
 	}
-	holds.release()
+	if r.attackerCPU, err = a.release(); err != nil {
+		return nil, err
+	}
 	b.after(ctx, r, g, mem)
 	return r, nil
 }
@@ -156,6 +134,7 @@ func (b *broker) after(ctx context.Context, r *result, g *good, mem *memory) {
 	fail(b.deleteTopics(ctx))
 	r.after, err = settle(ctx, b.pid, r.before, settleTimeout)
 	fail(err)
+	r.threadsAfter = threads(b.pid)
 	r.largestRSS, r.endRSS = mem.largest.Load(), mem.now.Load()
 	if b.process != nil {
 		g.close()

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -28,42 +26,16 @@ type loop struct {
 }
 
 // run does everything on a fresh directory and judges it.
-func run(ctx context.Context, o *options, out io.Writer) (err error) {
-	base, err := os.MkdirTemp(o.baseDir, "killloop-*")
-	if err != nil {
-		return err
-	}
-	logName := filepath.Join(base, "broker.log")
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("%w\nkept: %s\nthe broker's last words:\n%s", err, base, launch.Tail(logName, logTailBytes))
-			return
-		}
-		if !o.keep {
-			err = os.RemoveAll(base)
-		}
-	}()
-	logFile, err := os.Create(logName)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, logFile.Close()) }()
-	l := &loop{o: o, spec: o.spec, rng: rand.New(rand.NewPCG(o.seed, 0)), res: result{Command: o.spec.Command, Seed: o.seed}}
-	l.spec.Dir, l.spec.Output = filepath.Join(base, "data"), logFile
-	if err := os.Mkdir(l.spec.Dir, 0o755); err != nil {
-		return err
-	}
-	if l.spec.Port == 0 {
-		if l.spec.Port, err = launch.FreePort(); err != nil {
+func run(ctx context.Context, o *options, out io.Writer) error {
+	return o.InPlace("killloop", func(p *launch.Place) error {
+		l := &loop{o: o, spec: p.Spec, rng: rand.New(rand.NewPCG(o.seed, 0)), res: result{Command: p.Command, Seed: o.seed}}
+		if err := l.whole(ctx); err != nil {
 			return err
 		}
-	}
-	if err := l.whole(ctx); err != nil {
-		return err
-	}
-	l.res.Connect, l.res.Serving, l.res.FirstAck = l.connect.Summary(), l.serving.Summary(), l.firstAck.Summary()
-	verdict := l.res.verdict(o.maxRestart)
-	return errors.Join(verdict, l.res.write(out, verdict), l.res.writeJSON(o.jsonFile))
+		l.res.Connect, l.res.Serving, l.res.FirstAck = l.connect.Summary(), l.serving.Summary(), l.firstAck.Summary()
+		verdict := l.res.verdict(o.maxRestart)
+		return errors.Join(verdict, l.res.write(out, verdict), l.res.writeJSON(o.jsonFile))
+	})
 }
 
 // whole starts the broker, kills it the given number of times under load, and reads everything back.

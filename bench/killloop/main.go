@@ -20,16 +20,13 @@ import (
 )
 
 const (
-	topic        = "killloop"
-	logTailBytes = 4 << 10
+	topic = "killloop"
 	// drainTimeout is how long the producers may take, after the last restart, until all their records are answered.
 	drainTimeout = 60 * time.Second
 )
 
 type options struct {
-	spec         launch.Spec
-	baseDir      string
-	keep         bool
+	launch.Options
 	cycles       int
 	partitions   int
 	producers    int
@@ -64,13 +61,8 @@ func newCommand() *cobra.Command {
 			return run(cmd.Context(), o, cmd.OutOrStdout())
 		},
 	}
+	o.AddFlags(cmd, launch.DefaultCommand)
 	f := cmd.Flags()
-	f.StringVar(&o.spec.Binary, "binary", "./kserver", "the broker's executable")
-	f.StringVar(&o.spec.Command, "cmd", launch.DefaultCommand, "command line; {binary}, {dir}, {port} and {backend} are replaced")
-	f.StringVar(&o.spec.Backend, "backend", "auto", "replaces {backend}")
-	f.IntVar(&o.spec.Port, "port", 0, "port of the broker, 0 for a free one")
-	f.StringVar(&o.baseDir, "dir", "", "directory for the broker's directory (default: the system's for temporary files)")
-	f.BoolVar(&o.keep, "keep", false, "keep the broker's directory; after a failure it is kept anyway")
 	f.IntVarP(&o.cycles, "cycles", "n", 50, "how often the broker is killed")
 	f.IntVar(&o.partitions, "partitions", 6, "partitions of the topic")
 	f.IntVar(&o.producers, "producers", 4, "number of producers")
