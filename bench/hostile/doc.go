@@ -21,5 +21,5 @@
 // authentication anybody may change both, which is no defect.
 //
 // Files: main.go options; run.go the course of a run; attacker.go the attacking process; kinds.go, connections.go,
-// requests.go the attacks (their inputs are internal/hostile's); good.go the well-behaved client; observe.go memory, descriptors and log; result.go table and verdict.
+// requests.go the attacks (their inputs are internal/hostile's); good.go the well-behaved client; result.go table and verdict.
 package main

@@ -3,11 +3,10 @@ package main
 import (
 	"bytes"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"kserver/bench/internal/observe"
 	"kserver/cmd/kbench/integrity"
 )
 
@@ -25,8 +24,8 @@ func TestVerdict(t *testing.T) {
 		{"gaps", func(r *result) { r.report.OffsetGaps = 3 }, "3 offset gaps"},
 		{"idle", func(r *result) { r.report = integrity.Report{} }, "no record"},
 		{"memory", func(r *result) { r.largestRSS = limit + 1 }, "101 B, more than 100 B"},
-		{"sockets", func(r *result) { r.after.sockets = 3 }, "3 sockets"},
-		{"files", func(r *result) { r.after.files = []string{"a", "a", "b"} }, `["a" "b"]`},
+		{"sockets", func(r *result) { r.after.Sockets = 3 }, "3 sockets"},
+		{"files", func(r *result) { r.after.Files = []string{"a", "a", "b"} }, `["a" "b"]`},
 		{"panic", func(r *result) { r.alarmCount, r.alarms = 1, []string{"handler panicked"} }, "handler panicked"},
 		{"answers", func(r *result) { r.phases[0].Strange = 1 }, "x: 1 wrong"},
 		{"dead", func(r *result) { r.errs = []error{errors.New("the broker has ended")} }, "has ended"},
@@ -34,7 +33,7 @@ func TestVerdict(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := &result{quiet: newLatency(), attack: newLatency(), report: integrity.Report{Records: 1, Acked: 1},
-				before: descriptors{sockets: 2, files: []string{"a"}}, phases: []phase{{name: "x", latency: newLatency()}}}
+				before: observe.Descriptors{Sockets: 2, Files: []string{"a"}}, phases: []phase{{name: "x", latency: newLatency()}}}
 			tt.edit(r)
 			err := r.verdict(limit)
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
@@ -58,18 +57,6 @@ func TestCount(t *testing.T) {
 	}
 	if weight != 1000 {
 		t.Errorf("the weights add up to %d, not 1000", weight)
-	}
-}
-
-func TestSearchLog(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "log")
-	log := "level=INFO msg=started\n" + strings.Repeat("level=ERROR msg=\"handler panicked\"\n", maxFindings+5) + "WARNING: DATA RACE\n"
-	if err := os.WriteFile(name, []byte(log), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	lines, n, err := searchLog(name)
-	if err != nil || n != maxFindings+6 || len(lines) != maxFindings {
-		t.Errorf("%d lines of %d, %v", len(lines), n, err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/dustin/go-humanize"
 
+	"kserver/bench/internal/observe"
 	"kserver/cmd/kbench/integrity"
 )
 
@@ -31,7 +32,7 @@ type result struct {
 	phases        []phase
 	largestRSS    int64
 	endRSS        int64
-	before, after descriptors
+	before, after observe.Descriptors
 	attackerCPU   time.Duration
 
 	threadsBefore, threadsAfter int
@@ -56,9 +57,9 @@ func (r *result) verdict(maxRSS int64) error {
 	if r.largestRSS > maxRSS {
 		errs = append(errs, fmt.Errorf("resident memory reached %s, more than %s", size(r.largestRSS), size(maxRSS)))
 	}
-	if r.after.more(r.before) {
-		added := r.after.added(r.before)
-		errs = append(errs, fmt.Errorf("descriptors: %v before, %v after, among them %q", r.before, r.after, added[:min(len(added), maxFindings)]))
+	if r.after.More(r.before) {
+		added := r.after.Added(r.before)
+		errs = append(errs, fmt.Errorf("descriptors: %v before, %v after, among them %q", r.before, r.after, added[:min(len(added), observe.MaxFindings)]))
 	}
 	if r.alarmCount > 0 {
 		errs = append(errs, fmt.Errorf("%d alarming lines in the broker's log, the first: %q", r.alarmCount, r.alarms))

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"kserver/bench/internal/launch"
+	"kserver/bench/internal/observe"
 	"kserver/cmd/kbench/wire"
 )
 
@@ -72,16 +73,16 @@ func measure(ctx context.Context, o *options, b *broker) (r *result, err error) 
 		return nil, err
 	}
 	defer g.close()
-	mem := watchMemory(ctx, b.pid)
+	mem := observe.WatchMemory(ctx, b.pid)
 	if err := sleep(ctx, o.quiet); err != nil {
 		return nil, err
 	}
-	if r.before, err = readDescriptors(b.pid); err != nil {
+	if r.before, err = observe.ReadDescriptors(b.pid); err != nil {
 		return nil, err
 	}
-	r.threadsBefore = threads(b.pid)
+	r.threadsBefore = observe.Threads(b.pid)
 	r.quiet, r.attack = g.phase(), newLatency()
-	r.phases = append(r.phases, phase{name: "(quiet)", took: o.quiet, rss: mem.next(), latency: r.quiet})
+	r.phases = append(r.phases, phase{name: "(quiet)", took: o.quiet, rss: mem.Next(), latency: r.quiet})
 
 	a, err := startAttacker(b.addr, o.seed, o.nice)
 	if err != nil {
@@ -96,12 +97,12 @@ func measure(ctx context.Context, o *options, b *broker) (r *result, err error) 
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		begin, used := time.Now(), cpu(b.pid)
+		begin, used := time.Now(), observe.CPU(b.pid)
 		c, err := a.attack(k.name, k.count(o.inputs))
 		if err != nil {
 			return nil, err
 		}
-		p := phase{name: k.name, took: time.Since(begin), cpu: cpu(b.pid) - used, counts: c, rss: mem.next(), latency: g.phase()}
+		p := phase{name: k.name, took: time.Since(begin), cpu: observe.CPU(b.pid) - used, counts: c, rss: mem.Next(), latency: g.phase()}
 		r.attack.Merge(p.latency)
 		r.phases = append(r.phases, p)
 		if b.gone() {
@@ -117,7 +118,7 @@ func measure(ctx context.Context, o *options, b *broker) (r *result, err error) 
 }
 
 // after checks what is left of the broker.
-func (b *broker) after(ctx context.Context, r *result, g *good, mem *memory) {
+func (b *broker) after(ctx context.Context, r *result, g *good, mem *observe.Memory) {
 	fail := func(err error) {
 		if err != nil {
 			r.errs = append(r.errs, err)
@@ -132,10 +133,10 @@ func (b *broker) after(ctx context.Context, r *result, g *good, mem *memory) {
 	r.report, err = g.finish(ctx)
 	fail(err)
 	fail(b.deleteTopics(ctx))
-	r.after, err = settle(ctx, b.pid, r.before, settleTimeout)
+	r.after, err = observe.Settle(ctx, b.pid, r.before, settleTimeout)
 	fail(err)
-	r.threadsAfter = threads(b.pid)
-	r.largestRSS, r.endRSS = mem.largest.Load(), mem.now.Load()
+	r.threadsAfter = observe.Threads(b.pid)
+	r.largestRSS, r.endRSS = mem.Largest(), mem.Now()
 	if b.process != nil {
 		g.close()
 		if err := b.process.Terminate(stopTimeout); err != nil {
@@ -146,13 +147,13 @@ func (b *broker) after(ctx context.Context, r *result, g *good, mem *memory) {
 }
 
 func (b *broker) gone() bool {
-	_, err := readDescriptors(b.pid)
+	_, err := observe.ReadDescriptors(b.pid)
 	return err != nil
 }
 
 func (b *broker) search(r *result) (err error) {
 	if b.log != "" {
-		r.alarms, r.alarmCount, err = searchLog(b.log)
+		r.alarms, r.alarmCount, err = observe.SearchLog(b.log)
 	}
 	return err
 }
