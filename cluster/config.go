@@ -38,8 +38,8 @@ func (c *Config) engineConfig(warm *pagecache.Warmer) engine.Config {
 		RecoveryThreads: s.RecoveryThreads, CheckpointInterval: s.RecoveryPointInterval,
 		RetentionCheckInterval: s.RetentionCheckInterval, ProducerIDExpiration: s.ProducerIDExpiration,
 		ProducerIDExpirationCheckInterval: s.ProducerIDCheckInterval, MaxOpenFiles: s.MaxOpenFiles,
-		DiskReserveBytes: s.ReserveBytes,
-		Warm:             warm, DisableUring: b.Network.Backend == string(netio.BackendEpoll),
+		DiskReserveBytes: s.ReserveBytes, Cleaner: s.Cleaner,
+		Warm: warm, DisableUring: b.Network.Backend == string(netio.BackendEpoll),
 	}
 }
 

@@ -53,6 +53,9 @@ func connectionLimits(n *configs.Network, descriptors int) quota.ConnectionLimit
 // configure puts in force what can change while the broker runs, besides the
 // settings of topics and groups.
 func (b *Broker) configure(now *configs.Broker) {
+	if err := b.logs.SetCleanerConfig(now.Storage.Cleaner); err != nil {
+		b.cfg.Logger.Warn("cleaner settings have no effect", "err", err) // they were checked
+	}
 	b.logs.SetProducerIDExpiration(now.Storage.ProducerIDExpiration)
 	b.connections.SetLimits(connectionLimits(&now.Network, b.descriptors))
 	b.server.Readmit()

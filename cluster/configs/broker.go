@@ -3,6 +3,8 @@ package configs
 import (
 	"math"
 	"time"
+
+	"kserver/engine"
 )
 
 // Broker is the effective configuration of a node: every value typed, checked against its bounds and against the
@@ -70,14 +72,15 @@ type Network struct {
 
 // Storage holds what the log needs besides the configuration of each topic (see Broker.TopicDefaults).
 type Storage struct {
-	Dirs                    []string      // log.dirs, or log.dir; at least one
-	RecoveryThreads         int           // num.recovery.threads.per.data.dir
-	MaxOpenFiles            int           // log.max.open.files
-	ReserveBytes            int64         // log.dir.reserve.bytes; 0 is the default, negative no reserve
-	RetentionCheckInterval  time.Duration // log.retention.check.interval.ms
-	RecoveryPointInterval   time.Duration // log.flush.offset.checkpoint.interval.ms
-	ProducerIDExpiration    time.Duration // producer.id.expiration.ms
-	ProducerIDCheckInterval time.Duration // producer.id.expiration.check.interval.ms
+	Dirs                    []string             // log.dirs, or log.dir; at least one
+	RecoveryThreads         int                  // num.recovery.threads.per.data.dir
+	MaxOpenFiles            int                  // log.max.open.files
+	ReserveBytes            int64                // log.dir.reserve.bytes; 0 is the default, negative no reserve
+	RetentionCheckInterval  time.Duration        // log.retention.check.interval.ms
+	RecoveryPointInterval   time.Duration        // log.flush.offset.checkpoint.interval.ms
+	Cleaner                 engine.CleanerConfig // log.cleaner.*
+	ProducerIDExpiration    time.Duration        // producer.id.expiration.ms
+	ProducerIDCheckInterval time.Duration        // producer.id.expiration.check.interval.ms
 }
 
 // Topics holds what topic creation and deletion need.

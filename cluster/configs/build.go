@@ -118,6 +118,11 @@ func (p *parser) buildStorage(s *Storage) {
 		ProducerIDExpiration:    p.duration("producer.id.expiration.ms"),
 		ProducerIDCheckInterval: p.duration("producer.id.expiration.check.interval.ms"),
 	}
+	var key string
+	var err error
+	if s.Cleaner, key, err = cleanerConfig(p.values); err != nil {
+		p.fail(key, err.Error(), "choose another value, or delete the key")
+	}
 	switch reserve := p.long("log.dir.reserve.bytes"); reserve {
 	case 0:
 		s.ReserveBytes = -1

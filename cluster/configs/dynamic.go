@@ -61,6 +61,12 @@ func (l *Live) CheckDynamic(perBroker bool, before, shared, own map[string]strin
 			return err
 		}
 	}
+	if !slices.Contains(changed(before, after), cleanerThreads) {
+		return nil
+	}
+	if err := checkCleanerChange(l.Current(), next); err != nil {
+		return protocol.Errorf(protocol.InvalidRequest, "%s", err)
+	}
 	return nil
 }
 
@@ -148,7 +154,10 @@ func (d *Def) changeable() bool {
 }
 
 // liveKeys are keys whose users hear of every change: refresh puts them into the Broker.
-var liveKeys = []string{maxConnections, maxPerIP, maxPerIPOverrides, maxCreationRate, producerIDExpiration}
+var liveKeys = []string{
+	maxConnections, maxPerIP, maxPerIPOverrides, maxCreationRate, producerIDExpiration,
+	cleanerThreads, cleanerDedupe, cleanerLoadFactor, cleanerIOBuffer, cleanerRate, cleanerBackoff,
+}
 
 const producerIDExpiration = "producer.id.expiration.ms"
 
@@ -158,6 +167,9 @@ func (b *Broker) refresh() {
 	b.Storage.ProducerIDExpiration = millis(b.values[producerIDExpiration].parsed.(int64))
 	if limits, _, err := connectionLimits(b.values); err == nil { // else what was in force stays
 		b.Network.Connections = limits
+	}
+	if cleaner, _, err := cleanerConfig(b.values); err == nil {
+		b.Storage.Cleaner = cleaner
 	}
 }
 
@@ -291,6 +303,9 @@ func (b *Broker) checkDynamicRelations() error {
 	}
 	if _, _, err := connectionLimits(b.values); err != nil {
 		return protocol.Errorf(protocol.InvalidRequest, "requirement failed: %s", err)
+	}
+	if _, key, err := cleanerConfig(b.values); err != nil {
+		return protocol.Errorf(protocol.InvalidRequest, "requirement failed: %s %s", key, err)
 	}
 	return nil
 }

@@ -11,7 +11,6 @@ const (
 	noteShare       = "this version does not serve share groups"
 	noteStreams     = "this version does not serve streams groups"
 	noteTxn         = "this version does not serve transactions"
-	noteCompaction  = "this version does not compact logs: a compacted topic keeps all its records"
 	notePreallocate = "segment files grow as they are written"
 	noteCheckpoint  = "this checkpoint is written together with the recovery points, every log.flush.offset.checkpoint.interval.ms"
 	noteOffsetCodec = "records of __consumer_offsets are written uncompressed, and read in any codec"

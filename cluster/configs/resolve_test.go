@@ -38,6 +38,7 @@ func TestResolveEveryField(t *testing.T) {
 	want := Topic{MinInsyncReplicas: 2, Log: engine.LogConfig{
 		SegmentBytes: 1 << 21, SegmentMs: 11, SegmentJitterMs: 12, SegmentIndexBytes: 1234, IndexIntervalBytes: 13,
 		RetentionMs: 14, RetentionBytes: 15, FileDeleteDelayMs: 16, Delete: true, Compact: true,
+		MinCleanableRatio: 0.25, MinCompactionLagMs: 22, MaxCompactionLagMs: 23, DeleteRetentionMs: 24,
 		MaxMessageBytes: 17, FlushMessages: 18, FlushMs: 19, LogAppendTime: true, BeforeMaxMs: 20, AfterMaxMs: 21,
 		CompressionType: recordbatch.CompressionZstd, CompressionLevel: 7,
 	}}
@@ -47,7 +48,8 @@ func TestResolveEveryField(t *testing.T) {
 		"cleanup.policy": "delete,compact", "max.message.bytes": "17", "flush.messages": "18", "flush.ms": "19",
 		"message.timestamp.type": "LogAppendTime", "message.timestamp.before.max.ms": "20",
 		"message.timestamp.after.max.ms": "21", "compression.type": "zstd", "compression.zstd.level": "7",
-		"min.insync.replicas": "2",
+		"min.insync.replicas": "2", "min.cleanable.dirty.ratio": "0.25", "min.compaction.lag.ms": "22",
+		"max.compaction.lag.ms": "23", "delete.retention.ms": "24",
 	}
 	byTopic, err := ResolveTopic(mustParse(t), overrides)
 	if err != nil {
