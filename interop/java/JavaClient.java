@@ -33,7 +33,8 @@ import org.apache.kafka.common.serialization.StringSerializer;
  * Arguments: group protocol, broker, topic (one partition, empty), group.
  */
 public class JavaClient {
-    private static final long BASE_TIME = 1_700_000_000_000L;
+    /** An hour ago: older than the retention, and the broker may take the records away before they are read. */
+    private static final long BASE_TIME = System.currentTimeMillis() - 3_600_000;
     private static final long DEADLINE = System.currentTimeMillis() + 100_000;
 
     private final String protocol, broker, topic, group;
