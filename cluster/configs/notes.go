@@ -14,7 +14,7 @@ const (
 	notePreallocate = "segment files grow as they are written"
 	noteCheckpoint  = "this checkpoint is written together with the recovery points, every log.flush.offset.checkpoint.interval.ms"
 	noteOffsetCodec = "records of __consumer_offsets are written uncompressed, and read in any codec"
-	noteQuota       = "this version has no quotas"
+	noteQuota       = "a quota allows ten seconds' worth at once, one on changes of the metadata eleven, as with Kafka's defaults"
 	noteMetrics     = "metrics are not published through Kafka's Java reporters but at metrics.listeners"
 	noteMetadataLog = "the metadata log is small, is replayed whole at start and is never cut"
 	noteMetadataDir = "the metadata log lives in the first directory of log.dirs; delete the key or name that directory first in log.dirs"

@@ -62,9 +62,9 @@ type Connections struct {
 	total     int
 	perIP     map[netip.Addr]int
 	listeners map[string]*arrivals
-	broker    rate
-	rates     sensors[netip.Addr, rate, *rate]
-	shared    rate // of the addresses without a sensor of their own
+	broker    bucket
+	rates     sensors[netip.Addr]
+	shared    bucket // of the addresses without one of their own
 
 	// Metrics may be read at any time.
 	Metrics ConnectionMetrics
@@ -78,7 +78,7 @@ type ConnectionMetrics struct {
 // arrivals are the connections of one listener.
 type arrivals struct {
 	open int
-	rate rate
+	rate bucket
 }
 
 // NewConnections makes a Connections without limits.
@@ -122,14 +122,15 @@ func (c *Connections) Arrive(listener string, now time.Time) (rest time.Duration
 }
 
 // restFor records a connection and returns the rest its rate asks for.
-func restFor(r *rate, bound int, now time.Time) time.Duration {
+func restFor(b *bucket, bound int, now time.Time) time.Duration {
 	if bound >= NoLimit {
 		return 0
 	}
-	r.record(now, 1)
-	sum, window := r.measure(now)
-	return pauseFor(sum, float64(bound), window, MaxShortPause)
+	rest, _ := b.take(now, arrivalTerms(float64(bound)), 1, never)
+	return rest
 }
+
+func arrivalTerms(bound float64) terms { return terms{bound, rateBurst, MaxShortPause} }
 
 // Enter lets a connection that arrived come in, or says why not. wait is the delay
 // of TooFast.
@@ -185,18 +186,15 @@ func (c *Connections) tooFast(from netip.Addr, now time.Time) time.Duration {
 	if math.IsInf(bound, 1) {
 		return 0
 	}
-	r, ok := c.rates.get(from, now)
+	b, ok := c.rates.get(from, now)
 	if !ok {
 		c.Metrics.Overflow.Add(1)
-		r = &c.shared
+		b = &c.shared
 	}
-	r.record(now, 1)
-	sum, window := r.measure(now)
-	wait := pauseFor(sum, bound, window, MaxShortPause)
-	if wait > 0 {
-		r.record(now, -1)
+	if wait, given := b.take(now, arrivalTerms(bound), 1, whenTooMuch); !given {
+		return wait
 	}
-	return wait
+	return 0
 }
 
 // listener finds the arrivals at a listener, of which there are few. Called with mu.

@@ -84,7 +84,7 @@ func TestArrivals(t *testing.T) {
 			}
 			now = now.Add(c.Arrive(listener, now) + time.Millisecond)
 		}
-		c.broker = rate{}
+		c.broker = bucket{}
 		return n
 	}
 	if n := count("A"); n < 1000 || n > 1200 { // 110 s
@@ -165,8 +165,9 @@ func TestMutations(t *testing.T) {
 		t.Errorf("%d pauses counted", n)
 	}
 	// A full bucket is as good as a new one.
-	m.buckets.sweep(epoch.Add(24 * time.Hour))
-	if len(m.buckets.byKey) != 1 { // that of 1e9 is still below nothing
-		t.Errorf("%d buckets", len(m.buckets.byKey))
+	for after, want := range map[time.Duration]int{time.Hour + MaxPause: 1, time.Hour + MaxPause + mutationBurst: 0} {
+		if m.sensors.sweep(epoch.Add(after)); len(m.sensors.byKey) != want {
+			t.Errorf("%d buckets %v later, want %d", len(m.sensors.byKey), after, want)
+		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// MaxSensors bounds the clients, or addresses, whose rates are measured apart:
-	// of each sort of sensor there are so many.
+	// MaxSensors bounds the clients, or addresses, that are measured apart: of
+	// each there are so many.
 	MaxSensors = 10_000
 	// MaxNameBytes bounds the user and client id of a sensor of its own, together.
 	MaxNameBytes = 512
@@ -26,10 +26,8 @@ const (
 type Manager struct {
 	limits atomic.Pointer[limits]
 
-	mu    sync.Mutex
-	rates sensors[sensorKey, rate, *rate]
-	// buckets are the sensors of Mutations.
-	buckets sensors[sensorKey, bucket, *bucket]
+	mu      sync.Mutex
+	sensors sensors[sensorKey]
 
 	// Metrics may be read at any time.
 	Metrics Metrics
@@ -61,8 +59,7 @@ func (m *Manager) Update(quotas []Quota) {
 	m.limits.Store(l)
 	if l == nil {
 		m.mu.Lock()
-		clear(m.rates.byKey)
-		clear(m.buckets.byKey)
+		clear(m.sensors.byKey)
 		m.mu.Unlock()
 	}
 }
@@ -86,7 +83,7 @@ type Client struct {
 // Take records a use of n bytes, or percents of a second, and returns how long
 // the client has to pause for it, 0 for not at all. The use stands either way.
 func (c *Client) Take(k Kind, now time.Time, n float64) time.Duration {
-	pause, _ := c.take(k, now, n, false)
+	pause, _ := c.take(k, now, n, never)
 	return pause
 }
 
@@ -95,25 +92,34 @@ func (c *Client) Take(k Kind, now time.Time, n float64) time.Duration {
 // is more than the bound allows is given when nothing else was lately, as the
 // client could never have it otherwise.
 func (c *Client) TakeFetch(now time.Time, n float64) (pause time.Duration, give bool) {
-	return c.take(ConsumerBytes, now, n, true)
+	return c.take(ConsumerBytes, now, n, whenTooMuch)
 }
 
-// MostBytes is what a rate in bytes allows in all windows but the current one, the
-// most that one answer should hold (KIP-13); math.MaxInt64 without a bound.
+// MostBytes is what a full bucket holds, the most that one answer should (KIP-13);
+// math.MaxInt64 without a bound.
 func (c *Client) MostBytes(k Kind) int64 {
 	if c == nil {
 		return math.MaxInt64
 	}
 	bound, _ := c.limits.bound(k, c.user, c.clientID)
-	if most := bound * (Windows - 1) * WindowSize.Seconds(); most < math.MaxInt64 {
+	if most := bound * rateBurst.Seconds(); most < math.MaxInt64 {
 		return int64(most)
 	}
 	return math.MaxInt64
 }
 
-// take records n, or, with refusable, nothing when that is over the bound. given
-// says whether it was recorded.
-func (c *Client) take(k Kind, now time.Time, n float64, refusable bool) (pause time.Duration, given bool) {
+// TakeMutations records a change of n partitions (KIP-599). With strict, given is
+// false, and nothing is recorded, when the client has yet to pause for earlier
+// changes; without, it is told how long to pause.
+func (c *Client) TakeMutations(now time.Time, n float64, strict bool) (pause time.Duration, given bool) {
+	if strict {
+		return c.take(Mutations, now, n, whenOwing)
+	}
+	return c.take(Mutations, now, n, never)
+}
+
+// take records n, unless it is refused. given says whether it was recorded.
+func (c *Client) take(k Kind, now time.Time, n float64, refuse refusal) (pause time.Duration, given bool) {
 	if c == nil {
 		return 0, true
 	}
@@ -123,75 +129,37 @@ func (c *Client) take(k Kind, now time.Time, n float64, refusable bool) (pause t
 	}
 	c.m.mu.Lock()
 	defer c.m.mu.Unlock()
-	s := find(c.m, &c.m.rates, key, bound, now)
-	s.record(now, n)
-	sum, window := s.measure(now)
-	pause = pauseFor(sum, bound, window, k.mostPause())
-	if pause == 0 {
-		return 0, true
-	}
-	c.m.Metrics.Pauses[k].Add(1)
-	if refusable && sum > n {
-		s.record(now, -n)
-		return pause, false
-	}
-	return pause, true
-}
-
-// TakeMutations records a change of n partitions (KIP-599). With strict, given is
-// false, and nothing is recorded, when the client has yet to pause for earlier
-// changes; without, it is told how long to pause.
-func (c *Client) TakeMutations(now time.Time, n float64, strict bool) (pause time.Duration, given bool) {
-	if c == nil {
-		return 0, true
-	}
-	bound, key := c.limits.bound(Mutations, c.user, c.clientID)
-	if math.IsInf(bound, 1) {
-		return 0, true
-	}
-	c.m.mu.Lock()
-	defer c.m.mu.Unlock()
-	pause, given = find(c.m, &c.m.buckets, key, bound, now).use(now, bound, n, strict)
+	pause, given = c.m.sensor(key, bound, now).take(now, k.terms(bound), n, refuse)
 	if pause > 0 {
-		c.m.Metrics.Pauses[Mutations].Add(1)
+		c.m.Metrics.Pauses[k].Add(1)
 	}
 	return pause, given
 }
 
-// mostPause bounds the pauses of a kind.
-func (k Kind) mostPause() time.Duration {
-	if k == RequestTime {
-		return MaxShortPause
+// terms are those of a kind under a bound.
+func (k Kind) terms(bound float64) terms {
+	switch k {
+	case RequestTime:
+		return terms{bound, rateBurst, MaxShortPause}
+	case Mutations:
+		return terms{bound, mutationBurst, MaxPause}
 	}
-	return MaxPause
+	return terms{bound, rateBurst, MaxPause}
 }
 
-// pauseFor is Kafka's (rate - bound) / bound * window, in whole milliseconds: the
-// time in which the rate of what was recorded falls to the bound.
-func pauseFor(sum, bound float64, window, most time.Duration) time.Duration {
-	over := sum/bound - window.Seconds()
-	switch {
-	case !(over > 0):
-		return 0
-	case over >= most.Seconds():
-		return most
-	}
-	return time.Duration(math.Round(over*1000)) * time.Millisecond
-}
-
-// find is the sensor of key, or, for want of room, the one shared by all without
+// sensor is the bucket of key, or, for want of room, the one shared by all without
 // one of their own under the same bound: one more for each kind and bound there
 // is, which administrators bound. Called with mu.
-func find[S any, P sensor[S]](m *Manager, s *sensors[sensorKey, S, P], key sensorKey, bound float64, now time.Time) *S {
+func (m *Manager) sensor(key sensorKey, bound float64, now time.Time) *bucket {
 	if len(key.user)+len(key.clientID) <= MaxNameBytes {
-		if found, ok := s.get(key, now); ok {
+		if found, ok := m.sensors.get(key, now); ok {
 			return found
 		}
 	}
 	m.Metrics.Overflow.Add(1)
 	shared := sensorKey{kind: key.kind, overflow: bound}
-	if found := s.byKey[shared]; found != nil {
+	if found := m.sensors.byKey[shared]; found != nil {
 		return found
 	}
-	return s.add(shared)
+	return m.sensors.add(shared)
 }

@@ -2,23 +2,16 @@ package quota
 
 import "time"
 
-// sensors keeps what was measured of each key, at most MaxSensors of them. Those
-// that are as good as new are forgotten. The caller locks.
-type sensors[K comparable, S any, P sensor[S]] struct {
-	byKey map[K]*S
+// sensors keeps a bucket for each key, at most MaxSensors of them. Those that are
+// as good as new are forgotten. The caller locks.
+type sensors[K comparable] struct {
+	byKey map[K]*bucket
 	swept time.Time // last search for idle ones
 }
 
-// sensor is a measurement; its zero value is ready.
-type sensor[S any] interface {
-	*S
-	// idle reports whether nothing measured counts any more.
-	idle(now time.Time) bool
-}
-
-// get finds or makes the sensor of key. ok is false when there is no room for
+// get finds or makes the bucket of key. ok is false when there is no room for
 // another.
-func (s *sensors[K, S, P]) get(key K, now time.Time) (_ *S, ok bool) {
+func (s *sensors[K]) get(key K, now time.Time) (_ *bucket, ok bool) {
 	if found := s.byKey[key]; found != nil {
 		return found, true
 	}
@@ -31,20 +24,20 @@ func (s *sensors[K, S, P]) get(key K, now time.Time) (_ *S, ok bool) {
 	return s.add(key), true
 }
 
-// add makes the sensor of key.
-func (s *sensors[K, S, P]) add(key K) *S {
+// add makes the bucket of key.
+func (s *sensors[K]) add(key K) *bucket {
 	if s.byKey == nil {
-		s.byKey = make(map[K]*S)
+		s.byKey = make(map[K]*bucket)
 	}
-	made := new(S)
+	made := new(bucket)
 	s.byKey[key] = made
 	return made
 }
 
-func (s *sensors[K, S, P]) sweep(now time.Time) {
+func (s *sensors[K]) sweep(now time.Time) {
 	s.swept = now
 	for key, found := range s.byKey {
-		if P(found).idle(now) {
+		if found.idle(now) {
 			delete(s.byKey, key)
 		}
 	}
