@@ -1,0 +1,85 @@
+// Overload asks more of a broker than it can give, in several ways, and shows what becomes of its clients: throughput,
+// how evenly it is shared, latencies, and the broker's memory over time.
+//
+// The scenarios (scenarios.go) run one after the other on one broker, beside the producers they compare:
+//
+//   - peak: as many producers as it takes to find what the broker and its disk take,
+//   - triple: three times as many, each trying its share of three times that,
+//   - unread: the producers of peak beside consumers that ask for everything and read nothing,
+//   - reconnect: the producers of peak beside clients that connect, ask and leave, again and again.
+//
+// It fails when an acknowledged record is missing, a request fails, resident memory exceeds --max-rss, sockets do
+// not come back, the log shows what no client may cause, or a producer gets nothing at all. Times and rates are
+// figures, not verdicts: they mean something on a machine that does nothing else.
+//
+// Files: main.go options; run.go the course; scenarios.go the load; result.go table and verdict.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"kserver/bench/internal/launch"
+)
+
+type options struct {
+	launch.Options
+	duration   time.Duration
+	producers  int
+	batchBytes int
+	unread     int
+	reconnects int
+	maxRSS     string
+	maxRSSSize int64
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := newCommand().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "overload:", err)
+		os.Exit(1)
+	}
+}
+
+func newCommand() *cobra.Command {
+	o := new(options)
+	cmd := &cobra.Command{
+		Use: "overload", Short: "Ask more of a broker than it can give", Args: cobra.NoArgs, SilenceErrors: true, SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.validate(); err != nil {
+				return err
+			}
+			return run(cmd.Context(), o, cmd.OutOrStdout())
+		},
+	}
+	o.AddFlags(cmd, launch.DefaultCommand)
+	f := cmd.Flags()
+	f.DurationVar(&o.duration, "duration", 10*time.Second, "time of each scenario")
+	f.IntVar(&o.producers, "producers", 8, "producers that find the peak; three times as many overload it")
+	f.IntVar(&o.batchBytes, "batch-bytes", 64<<10, "size of the batches, one to a request")
+	f.IntVar(&o.unread, "unread", 200, "consumers that read nothing")
+	f.IntVar(&o.reconnects, "reconnects", 1000, "clients that connect again and again")
+	f.StringVar(&o.maxRSS, "max-rss", "512MiB", "resident memory the broker may reach")
+	return cmd
+}
+
+func (o *options) validate() error {
+	size, err := humanize.ParseBytes(o.maxRSS)
+	if err != nil {
+		return fmt.Errorf("--max-rss: %w", err)
+	}
+	o.maxRSSSize = int64(size)
+	if o.duration <= 0 || o.producers < 1 || o.producers > 100 || o.batchBytes < 1000 || o.batchBytes > 900_000 || o.unread < 0 || o.reconnects < 0 {
+		return errors.New("--duration must be positive, --producers 1 to 100, --batch-bytes 1000 to 900000, the others not negative")
+	}
+	return nil
+}
