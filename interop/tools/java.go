@@ -20,8 +20,8 @@ import (
 //go:embed log4j2.properties
 var logConfig []byte
 
-// ErrUnavailable is returned by Locate when this machine has no Java or no Maven.
-var ErrUnavailable = errors.New("Kafka's Java tools are not available")
+// ErrUnavailable is wrapped by what is returned for a program that is not installed on this machine.
+var ErrUnavailable = errors.New("a program is not installed")
 
 // Java runs classes of Kafka's jars and of this suite's programs. It is safe for concurrent use.
 type Java struct {
@@ -60,7 +60,7 @@ const programsJar = "programs.jar"
 func locate(pom string, programs []string, options ...string) (*Java, error) {
 	for _, program := range []string{"java", "javac", "jar", "mvn"} {
 		if _, err := exec.LookPath(program); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+			return nil, fmt.Errorf("%w: Kafka's Java programs need a JDK and Maven: %w", ErrUnavailable, err)
 		}
 	}
 	sum := sha256.New()
