@@ -126,6 +126,12 @@ func (b *Broker) listen() (map[string]handlers.Endpoint, error) {
 // openLogs opens the log directories.
 func (b *Broker) openLogs() (err error) {
 	cfg := b.cfg.engineConfig(b.warm)
+	// One pass after another if the interval is 0, which is the default to the engine.
+	cfg.ScrubInterval = b.cfg.Broker.Scrub.Interval
+	if cfg.ScrubInterval == 0 {
+		cfg.ScrubInterval = 1
+	}
+	cfg.ScrubBytesPerSecond = float64(b.cfg.Broker.Scrub.BytesPerSecond)
 	opened := make(chan struct{})
 	defer close(opened)
 	cfg.OnOffline = func(dir string, err error) {

@@ -22,6 +22,8 @@ type Broker struct {
 	Offsets Offsets
 	Metrics Metrics
 
+	Scrub Scrub
+
 	// ShutdownTimeout (shutdown.timeout.ms) bounds how long a stop waits for requests in flight.
 	ShutdownTimeout time.Duration
 
@@ -81,6 +83,12 @@ type Storage struct {
 	Cleaner                 engine.CleanerConfig // log.cleaner.*
 	ProducerIDExpiration    time.Duration        // producer.id.expiration.ms
 	ProducerIDCheckInterval time.Duration        // producer.id.expiration.check.interval.ms
+}
+
+// Scrub is how the checksums of all records are compared in the background.
+type Scrub struct {
+	Interval       time.Duration // log.scrub.interval.ms; negative is never
+	BytesPerSecond int64         // log.scrub.io.max.bytes.per.second
 }
 
 // Topics holds what topic creation and deletion need.

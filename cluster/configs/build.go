@@ -27,6 +27,7 @@ func (p *parser) build() *Broker {
 	p.buildMetrics(&b.Metrics)
 	p.checkRelations()
 	b.ClusterID = p.text("cluster.id")
+	b.Scrub = Scrub{Interval: p.duration("log.scrub.interval.ms"), BytesPerSecond: p.long("log.scrub.io.max.bytes.per.second")}
 	b.ShutdownTimeout = p.duration("shutdown.timeout.ms")
 	return b
 }
