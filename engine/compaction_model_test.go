@@ -26,8 +26,6 @@ type modelBatch struct {
 	marker, commit bool
 }
 
-func (b modelBatch) last() int64 { return b.base + int64(max(1, len(b.records))) - 1 }
-
 // compactionModel is what a log of keyed records should tell a reader, whatever was compacted.
 type compactionModel struct{ batches []modelBatch }
 

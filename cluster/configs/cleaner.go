@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"kserver/engine"
+	"kserver/protocol"
 )
 
 // The keys of the log cleaner.
@@ -47,18 +48,18 @@ func cleanerConfig(values map[string]value) (c engine.CleanerConfig, key string,
 	return c, "", nil
 }
 
-// checkCleanerChange applies Kafka's rules for another number of threads on a running broker.
+// checkCleanerChange applies Kafka's rules for another number of threads on a running broker, with its messages.
 func checkCleanerChange(now, next *Broker) error {
 	have, want := now.values[cleanerThreads].parsed.(int64), next.values[cleanerThreads].parsed.(int64)
 	switch {
 	case have == want:
 		return nil
 	case want < 1:
-		return errors.New("Log cleaner threads should be at least 1") //lint:ignore ST1005 Kafka's message
+		return protocol.Errorf(protocol.InvalidRequest, "Log cleaner threads should be at least 1")
 	case want < have/2:
-		return fmt.Errorf("Log cleaner threads cannot be reduced to less than half the current value %d", have) //lint:ignore ST1005 Kafka's message
+		return protocol.Errorf(protocol.InvalidRequest, "Log cleaner threads cannot be reduced to less than half the current value %d", have)
 	case have > 0 && want > have*2:
-		return fmt.Errorf("Log cleaner threads cannot be increased to more than double the current value %d", have) //lint:ignore ST1005 Kafka's message
+		return protocol.Errorf(protocol.InvalidRequest, "Log cleaner threads cannot be increased to more than double the current value %d", have)
 	}
 	return nil
 }

@@ -64,10 +64,7 @@ func (l *Live) CheckDynamic(perBroker bool, before, shared, own map[string]strin
 	if !slices.Contains(changed(before, after), cleanerThreads) {
 		return nil
 	}
-	if err := checkCleanerChange(l.Current(), next); err != nil {
-		return protocol.Errorf(protocol.InvalidRequest, "%s", err)
-	}
-	return nil
+	return checkCleanerChange(l.Current(), next)
 }
 
 // changed returns the keys of after whose value is not the one of before, sorted.
