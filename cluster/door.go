@@ -56,6 +56,7 @@ func (b *Broker) configure(now *configs.Broker) {
 	if err := b.logs.SetCleanerConfig(now.Storage.Cleaner); err != nil {
 		b.cfg.Logger.Warn("cleaner settings have no effect", "err", err) // they were checked
 	}
+	b.workers.Resize(now.Network.Workers)
 	b.logs.SetProducerIDExpiration(now.Storage.ProducerIDExpiration)
 	b.connections.SetLimits(connectionLimits(&now.Network, b.descriptors))
 	b.server.Readmit()

@@ -12,10 +12,11 @@ import "sync"
 // queues are bounded by the connections, and fair between them: each has at most
 // one request here, because that request holds it.
 type workers struct {
-	max, heavyMax int
-	heavyMemory   int64
+	heavyMax    int
+	heavyMemory int64
 
 	mu         sync.Mutex
+	max        int // goroutines above a lowered max end after their task
 	light      []task
 	heavy      []task
 	heavyCount int   // running
@@ -94,10 +95,30 @@ func pop(q []task) (task, []task) {
 	return t, q[1:]
 }
 
+// Resize changes how many may run at once, at least one.
+func (w *workers) Resize(max int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.max = max
+	if w.closed {
+		return
+	}
+	for range min(len(w.light)+len(w.heavy), w.max-w.running) {
+		w.running++
+		w.wg.Go(w.run)
+	}
+	w.wake.Broadcast()
+}
+
 func (w *workers) run() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for {
+		if w.running > w.max {
+			w.running--
+			w.wake.Signal() // this one may have been woken for a task
+			return
+		}
 		t, heavy, ok := w.next()
 		if !ok {
 			if w.closed && len(w.light)+len(w.heavy) == 0 {

@@ -97,3 +97,37 @@ func TestWorkersTakeTurns(t *testing.T) {
 		t.Fatal(order)
 	}
 }
+
+// A pool that is made smaller ends goroutines as they become free, and one that is
+// made larger starts them for what waits.
+func TestWorkersResize(t *testing.T) {
+	w := newWorkers(1, 1, 0)
+	gate, begun := make(chan struct{}), make(chan struct{}, 8)
+	for range 4 {
+		w.Do(0, func() { begun <- struct{}{}; <-gate })
+	}
+	<-begun
+	w.Resize(4)
+	for range 3 {
+		<-begun // all four at a time
+	}
+	w.Resize(2)
+	for range 4 {
+		gate <- struct{}{}
+	}
+	running := func() int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.running
+	}
+	waitFor(t, "two are left", func() bool { return running() == 2 })
+	for range 100 { // the two that wait are enough
+		done := make(chan struct{})
+		w.Do(0, func() { close(done) })
+		<-done
+	}
+	if n := running(); n != 2 {
+		t.Errorf("%d goroutines", n)
+	}
+	w.Close()
+}

@@ -61,11 +61,20 @@ func (l *Live) CheckDynamic(perBroker bool, before, shared, own map[string]strin
 			return err
 		}
 	}
-	if !slices.Contains(changed(before, after), cleanerThreads) {
-		return nil
+	for _, key := range changed(before, after) {
+		check, ok := threadChanges[key]
+		if !ok {
+			continue
+		}
+		if err := check(l.Current(), next); err != nil {
+			return err
+		}
 	}
-	return checkCleanerChange(l.Current(), next)
+	return nil
 }
+
+// threadChanges check another number of threads, by key.
+var threadChanges = map[string]func(now, next *Broker) error{cleanerThreads: checkCleanerChange, workerThreads: checkWorkersChange}
 
 // changed returns the keys of after whose value is not the one of before, sorted.
 func changed(before, after map[string]string) []string {
@@ -152,15 +161,19 @@ func (d *Def) changeable() bool {
 
 // liveKeys are keys whose users hear of every change: refresh puts them into the Broker.
 var liveKeys = []string{
-	maxConnections, maxPerIP, maxPerIPOverrides, maxCreationRate, producerIDExpiration,
+	maxConnections, maxPerIP, maxPerIPOverrides, maxCreationRate, workerThreads, producerIDExpiration,
 	cleanerThreads, cleanerDedupe, cleanerLoadFactor, cleanerIOBuffer, cleanerRate, cleanerBackoff,
 }
 
-const producerIDExpiration = "producer.id.expiration.ms"
+const (
+	workerThreads        = "num.io.threads"
+	producerIDExpiration = "producer.id.expiration.ms"
+)
 
 // refresh brings the fields behind liveKeys to the values.
 func (b *Broker) refresh() {
 	b.Topics.MinInsyncReplicas = int(b.values["min.insync.replicas"].parsed.(int64))
+	b.Network.Workers = int(b.values[workerThreads].parsed.(int64))
 	b.Storage.ProducerIDExpiration = millis(b.values[producerIDExpiration].parsed.(int64))
 	if limits, _, err := connectionLimits(b.values); err == nil { // else what was in force stays
 		b.Network.Connections = limits
@@ -168,6 +181,21 @@ func (b *Broker) refresh() {
 	if cleaner, _, err := cleanerConfig(b.values); err == nil {
 		b.Storage.Cleaner = cleaner
 	}
+}
+
+// checkWorkersChange applies Kafka's rules for another number of threads on a running broker.
+func checkWorkersChange(now, next *Broker) error {
+	want, have := next.Network.Workers, now.Network.Workers
+	const message = "Dynamic thread count update validation failed for %s=%d, value should %s the current value %d"
+	switch {
+	case want < have/2:
+		return protocol.Errorf(protocol.InvalidRequest, message, workerThreads, want, "be at least half", have)
+	case want > have*2:
+		return protocol.Errorf(protocol.InvalidRequest, message, workerThreads, want, "not be greater than double", have)
+	case want > maxWorkers:
+		return protocol.Errorf(protocol.InvalidRequest, "%s=%d is more than %d threads", workerThreads, want, maxWorkers)
+	}
+	return nil
 }
 
 // overridableDefaults are the broker keys behind topic and group keys.

@@ -56,10 +56,7 @@ func handle02ListOffsets(b *Broker, r *Request) {
 	r.Reply(resp)
 }
 
-var (
-	errDuplicatePartition   = protocol.Errorf(protocol.InvalidRequest, "The partition is in the request twice.")
-	errUnsupportedTimestamp = protocol.Errorf(protocol.UnsupportedVersion, "The timestamp names a position that this version of the request does not have.")
-)
+var errDuplicatePartition = protocol.Errorf(protocol.InvalidRequest, "The partition is in the request twice.")
 
 // minVersionOf is the first version that has each named position.
 var minVersionOf = map[int64]int16{
@@ -70,7 +67,7 @@ var minVersionOf = map[int64]int16{
 func listOffset(b *Broker, version int16, topic string, rp *kmsg.ListOffsetsRequestTopicPartition, iso replica.Isolation) (replica.OffsetAndTimestamp, *protocol.Error) {
 	if rp.Timestamp < 0 {
 		if first, ok := minVersionOf[rp.Timestamp]; !ok || version < first {
-			return replica.OffsetAndTimestamp{}, errUnsupportedTimestamp
+			return replica.OffsetAndTimestamp{}, replica.ErrUnsupportedTimestamp
 		}
 	}
 	p, err := b.Replicas.Partition(topic, rp.Partition)

@@ -10,15 +10,17 @@ import (
 
 // The errors of the data plane that carry no detail.
 var (
-	errUnknownTopic      = protocol.Errorf(protocol.UnknownTopicOrPartition, "This server does not host this topic-partition.")
-	errUnknownPartition  = errUnknownTopic
-	errUnknownTopicID    = protocol.Errorf(protocol.UnknownTopicID, "This server does not host this topic ID.")
-	errNotLeader         = protocol.Errorf(protocol.NotLeaderOrFollower, "For requests intended only for the leader, this error indicates that the broker is not the current leader.")
-	errFencedEpoch       = protocol.Errorf(protocol.FencedLeaderEpoch, "The leader epoch in the request is older than the epoch on the broker.")
-	errUnknownEpoch      = protocol.Errorf(protocol.UnknownLeaderEpoch, "The leader epoch in the request is newer than the epoch on the broker.")
-	errOffsetOutOfRange  = protocol.Errorf(protocol.OffsetOutOfRange, "The requested offset is not within the range of offsets maintained by the server.")
-	errUnsupportedOffset = protocol.Errorf(protocol.UnsupportedVersion, "The timestamp is not supported by this version of the request.")
+	errUnknownTopic     = protocol.Errorf(protocol.UnknownTopicOrPartition, "This server does not host this topic-partition.")
+	errUnknownPartition = errUnknownTopic
+	errUnknownTopicID   = protocol.Errorf(protocol.UnknownTopicID, "This server does not host this topic ID.")
+	errNotLeader        = protocol.Errorf(protocol.NotLeaderOrFollower, "For requests intended only for the leader, this error indicates that the broker is not the current leader.")
+	errFencedEpoch      = protocol.Errorf(protocol.FencedLeaderEpoch, "The leader epoch in the request is older than the epoch on the broker.")
+	errUnknownEpoch     = protocol.Errorf(protocol.UnknownLeaderEpoch, "The leader epoch in the request is newer than the epoch on the broker.")
+	errOffsetOutOfRange = protocol.Errorf(protocol.OffsetOutOfRange, "The requested offset is not within the range of offsets maintained by the server.")
 )
+
+// ErrUnsupportedTimestamp is the answer to a ListOffsets of a position that there is not, or not in its version.
+var ErrUnsupportedTimestamp = protocol.Errorf(protocol.UnsupportedVersion, "The timestamp names a position that this version of the request does not have.")
 
 // KafkaError maps an error of the engine, or one that carries a code already,
 // to the code and message a client gets. It is the one place where the data

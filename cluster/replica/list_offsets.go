@@ -44,7 +44,7 @@ func (p *Partition) ListOffset(timestamp int64, currentLeaderEpoch int32, iso Is
 		return nothingFound, nil
 	}
 	if timestamp < 0 && timestamp != MaxTimestamp {
-		return nothingFound, errUnsupportedOffset
+		return nothingFound, ErrUnsupportedTimestamp
 	}
 	var found OffsetAndTimestamp
 	var ok bool
