@@ -139,6 +139,8 @@ func ReadDescriptors(pid int) (d Descriptors, err error) {
 			d.Sockets++
 		case strings.HasPrefix(filepath.Base(filepath.Dir(to)), "__"):
 			// Logs of internal topics are there before and are opened when somebody first uses them.
+		case filepath.Ext(to) == ".index", filepath.Ext(to) == ".timeindex":
+			// Opened when their first block is written, long after the log, which is counted.
 		default:
 			d.Files = append(d.Files, to)
 		}
