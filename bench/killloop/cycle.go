@@ -20,6 +20,7 @@ type loop struct {
 	spec    launch.Spec
 	rng     *rand.Rand
 	process *launch.Process
+	disk    *disk // nil without --power-loss
 	res     result
 
 	connect, serving, firstAck launch.Durations
@@ -28,8 +29,8 @@ type loop struct {
 // run does everything on a fresh directory and judges it.
 func run(ctx context.Context, o *options, out io.Writer) error {
 	return o.InPlace("killloop", func(p *launch.Place) error {
-		l := &loop{o: o, spec: p.Spec, rng: rand.New(rand.NewPCG(o.seed, 0)), res: result{Command: p.Command, Seed: o.seed}}
-		if err := l.whole(ctx); err != nil {
+		l := &loop{o: o, spec: p.Spec, rng: rand.New(rand.NewPCG(o.seed, 0)), res: result{Command: p.Command, Seed: o.seed, PowerLoss: o.powerLoss}}
+		if err := l.onDisk(func() error { return l.whole(ctx) }); err != nil {
 			return err
 		}
 		l.res.Connect, l.res.Serving, l.res.FirstAck = l.connect.Summary(), l.serving.Summary(), l.firstAck.Summary()
@@ -74,7 +75,7 @@ func (l *loop) cycle(ctx context.Context, load *load) error {
 	if d, ok := load.firstAckSince(l.process.Started); ok && l.res.Kills > 0 {
 		l.firstAck = append(l.firstAck, d)
 	}
-	if err := l.process.Kill(); err != nil {
+	if err := l.end(); err != nil {
 		return err
 	}
 	l.res.Kills++
@@ -110,7 +111,8 @@ func (l *loop) killEarly() error {
 	}
 	time.Sleep(time.Duration(l.rng.Int64N(int64(usual) + 1)))
 	l.res.EarlyKills++
-	return p.Kill()
+	l.process = p
+	return l.end()
 }
 
 // start starts the broker, calls prepare with a connection, and waits until every partition tells its end offset.

@@ -23,6 +23,7 @@ func TestVerdict(t *testing.T) {
 		{"foreign", func(r *result) { r.Integrity.Foreign = 1 }, "no producer wrote"},
 		{"empty", func(r *result) { r.Integrity.Records = 0 }, "no record was read"},
 		{"given up", func(r *result) { r.Failed = 4 }, "4 records were given up"},
+		{"given up without power", func(r *result) { r.Failed, r.PowerLoss = 4, "ext4" }, ""},
 		{"slow", func(r *result) { r.Serving.MaxMs = 1001 }, "1001 ms"},
 	}
 	for _, tt := range tests {
@@ -51,6 +52,7 @@ func TestValidate(t *testing.T) {
 		"cycles":      func(o *options) { o.cycles = 0 },
 		"record size": func(o *options) { o.recordSize = integrity.StampSize - 1 },
 		"up":          func(o *options) { o.minUp = 2 },
+		"disk":        func(o *options) { o.powerLoss = "ntfs" },
 		"early":       func(o *options) { o.early = 1.5 },
 	} {
 		o := good
