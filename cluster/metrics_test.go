@@ -77,7 +77,7 @@ func TestMetrics(t *testing.T) {
 		text := scrape(t, b, "text/plain")
 		has(t, text,
 			`kserver_broker_info{cluster_id="`+b.logs.ClusterID()+`",go_version="go`,
-			`kserver_network_connections `, `kserver_network_sent_bytes_total{path="sendfile"} `,
+			`kserver_network_connections `, `kserver_network_connections_closed_total{reason="idle"} 0`, `kserver_network_sent_bytes_total{path="sendfile"} `,
 			`kserver_request_duration_seconds_count{api="Produce"} 1`, `kserver_request_errors_total{api="DeleteTopics",error="UNKNOWN_TOPIC_OR_PARTITION"} 1`,
 			`kserver_request_purgatory_size{api="Fetch"} `,
 			`kserver_topic_received_messages_total{topic="t"} 2`, `kserver_topic_received_messages_total{topic=""} 0`, `kserver_topic_sent_bytes_total{topic="t"} `,

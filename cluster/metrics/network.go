@@ -9,7 +9,7 @@ func (c *catalogue) network(src *Sources) {
 	full := c.counter("network_accepts_full_total", "Times that a listener stopped accepting because all places were taken.")
 	rests := c.counter("network_accepts_rested_total", "Connections accepted after their listener had waited because of a connection creation rate.")
 	acceptErrors := c.counter("network_accept_errors_total", "Failed accepts, such as for want of file descriptors.")
-	closed := c.counter("network_connections_closed_total", "Connections closed by the broker, by reason: idle (connections.max.idle.ms), stalled (input or output that stood still).", "reason")
+	closed := c.counter("network_connections_closed_total", "Connections that ended otherwise than by their client or by a stop, by reason: idle (connections.max.idle.ms), unread_answers, memory_short and slow_frame (input or output that stood still), frame_length, short_frame, malformed_request, unserved_api and so on.", "reason")
 
 	frames := c.counter("network_requests_received_total", "Whole requests received.")
 	in := c.counter("network_received_bytes_total", "Bytes received.")
@@ -20,7 +20,7 @@ func (c *catalogue) network(src *Sources) {
 
 	pauses := c.counter("network_read_pauses_total", "Times that reading from a connection paused, for any reason.")
 	budgetPauses := c.counter("network_budget_pauses_total", "Times that reading from a connection paused because the memory for requests was spent (queued.max.request.bytes).")
-	input := c.gauge("network_request_memory_bytes", "Memory charged to requests that are arriving or being handled.")
+	input := c.gauge("network_request_memory_bytes", "Memory charged to requests, as they arrive and until they are answered, and to their answers.")
 	budget := c.gauge("network_request_memory_limit_bytes", "Most memory for such requests (queued.max.request.bytes).")
 	arena := c.gauge("network_buffer_bytes", "Memory of the event loops' input and output buffers in use.")
 	exhausted := c.counter("network_buffers_exhausted_total", "Receives that found no buffer (io_uring).")
@@ -42,8 +42,9 @@ func (c *catalogue) network(src *Sources) {
 		s.count(full, n.AcceptsFull)
 		s.count(rests, n.AcceptRests)
 		s.count(acceptErrors, n.AcceptErrors)
-		s.count(closed, n.IdleClosed, "idle")
-		s.count(closed, n.StallClosed, "stalled")
+		for reason, n := range src.Closed() {
+			s.count(closed, n, reason)
+		}
 
 		s.count(frames, n.Frames)
 		s.count(in, n.BytesReceived)

@@ -25,6 +25,7 @@ type Sources struct {
 	InputBudget int64
 
 	Network    func() netio.Stats
+	Closed     func() map[string]int64 // connections, by reason
 	Requests   *handlers.Metrics
 	Replicas   *replica.Manager
 	Sessions   *replica.SessionCache

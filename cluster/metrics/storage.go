@@ -15,6 +15,15 @@ func (c *catalogue) storage(src *Sources) {
 	recovered := c.gauge("log_recovered_logs", "Logs recovered at the start because the stop before was not clean.", "dir")
 	recovery := c.gauge("log_recovery_seconds", "Time that took.", "dir")
 
+	cleanings := c.counter("log_cleanings_total", "Compactions of logs, by result: cleaned, aborted (the log changed meanwhile), failed.", "result")
+	cleaning := c.gauge("log_cleanings_in_progress", "Logs being compacted.")
+	uncleanable := c.gauge("log_uncleanable_logs", "Logs that are not compacted because they hold a damaged batch. Kafka: uncleanable-partitions-count.")
+	cleanedBytes := c.counter("log_cleaned_bytes_total", "Bytes of compactions, by direction: read, written.", "direction")
+	cleanedRecords := c.counter("log_cleaned_records_total", "Records of compactions, by what became of them: kept, dropped.", "result")
+	scrubs := c.counter("log_scrub_passes_total", "Times that all records on disk were read and checked.")
+	scrubbed := c.counter("log_scrubbed_bytes_total", "Bytes read for that.")
+	damaged := c.counter("log_scrub_damaged_total", "Damaged batches found by that.")
+
 	ranges := c.counter("log_cold_ranges_total", "Ranges of records to be sent, by what was found: resident (in memory), warmed (read from the disk first), stalled (sent without knowing), failed (the read failed).", "result")
 	warmed := c.counter("log_warmed_bytes_total", "Bytes read from the disk before they were sent.")
 	c.section(func(s *sink) {
@@ -36,6 +45,20 @@ func (c *catalogue) storage(src *Sources) {
 			s.count(recovered, int64(d.RecoveredLogs), d.Path)
 			s.put(recovery, d.RecoveryTime.Seconds(), d.Path)
 		}
+		k := src.Logs.CleanerStats()
+		s.count(cleanings, int64(k.Cleanings), "cleaned")
+		s.count(cleanings, int64(k.Aborted), "aborted")
+		s.count(cleanings, int64(k.Failed), "failed")
+		s.count(cleaning, int64(k.InProgress))
+		s.count(uncleanable, int64(k.Uncleanable))
+		s.count(cleanedBytes, int64(k.BytesRead), "read")
+		s.count(cleanedBytes, int64(k.BytesWritten), "written")
+		s.count(cleanedRecords, int64(k.RecordsKept), "kept")
+		s.count(cleanedRecords, int64(k.RecordsRead-min(k.RecordsKept, k.RecordsRead)), "dropped")
+		b := src.Logs.ScrubStats()
+		s.count(scrubs, int64(b.Passes))
+		s.count(scrubbed, int64(b.Bytes))
+		s.count(damaged, int64(b.Damaged))
 		if src.Warmer == nil {
 			return
 		}
