@@ -241,8 +241,8 @@ type knownDamage struct {
 }
 
 // addDamage notes a stretch; false if it is known.
-func (seg *LogSegment) addDamage(r damagedRange) bool {
-	d := &seg.damage
+func (s *LogSegment) addDamage(r damagedRange) bool {
+	d := &s.damage
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, known := range d.ranges {
@@ -260,8 +260,8 @@ func (seg *LogSegment) addDamage(r damagedRange) bool {
 }
 
 // intact cuts the stretch [start, end) before the first damage in it; ErrCorrupt if it begins with one.
-func (seg *LogSegment) intact(start, end int64) (int64, error) {
-	d := &seg.damage
+func (s *LogSegment) intact(start, end int64) (int64, error) {
+	d := &s.damage
 	if !d.any.Load() {
 		return end, nil
 	}
@@ -269,7 +269,7 @@ func (seg *LogSegment) intact(start, end int64) (int64, error) {
 	defer d.mu.Unlock()
 	for _, r := range d.ranges {
 		if r.from <= start && start < r.to {
-			return start, fmt.Errorf("%w: %s.log: the batch at position %d does not check", ErrCorrupt, seg.prefix, start)
+			return start, fmt.Errorf("%w: %s.log: the batch at position %d does not check", ErrCorrupt, s.prefix, start)
 		}
 		if start < r.from && r.from < end {
 			return r.from, nil
@@ -279,17 +279,17 @@ func (seg *LogSegment) intact(start, end int64) (int64, error) {
 }
 
 // nextIndexed is where the first batch behind pos begins that the offset index knows, size if it knows none.
-func (seg *LogSegment) nextIndexed(pos, size int64) int64 {
-	f, err := seg.file(offsetIndexFile, false)
+func (s *LogSegment) nextIndexed(pos, size int64) int64 {
+	f, err := s.file(offsetIndexFile, false)
 	if err != nil {
 		return size
 	}
 	for i := 0; ; i += indexBlockEntries {
-		n := min(indexBlockEntries, seg.offsets.count()-i)
+		n := min(indexBlockEntries, s.offsets.count()-i)
 		if n <= 0 {
 			return size
 		}
-		entries, err := seg.offsets.readEntries(f, i, n, false)
+		entries, err := s.offsets.readEntries(f, i, n, false)
 		if err != nil {
 			return size
 		}
