@@ -41,7 +41,7 @@ type cleaning struct {
 	lastOf map[int64]lastOfProducer
 	txns   cleanedTxns
 
-	bytesRead, bytesWritten, recordsRead, recordsKept, invalid uint64
+	bytesWritten, recordsRead, recordsKept, invalid uint64
 }
 
 // lastOfProducer tells a producer's last batch: by its last offset, or, of one known by a marker alone, by the
@@ -75,7 +75,7 @@ func (w *cleaner) clean(c *logCleaner, t logToClean) error {
 	}
 	g.retainer.Shrink(4 * g.settings.bufferBytes())
 	c.m.logger.Info("compacted a log", "topic", l.tp.Topic, "partition", l.tp.Partition, "from", t.firstDirty, "to", g.end,
-		"bytesRead", g.bytesRead, "bytesWritten", g.bytesWritten, "recordsRead", g.recordsRead, "recordsKept", g.recordsKept,
+		"bytesRead", g.reader.allBytes, "bytesWritten", g.bytesWritten, "recordsRead", g.recordsRead, "recordsKept", g.recordsKept,
 		"recordsWithoutKey", g.invalid, "mapUtilization", g.offsets.utilization(),
 		"ms", c.m.cfg.Clock.Now().Sub(began).Milliseconds())
 	return nil
@@ -84,7 +84,7 @@ func (w *cleaner) clean(c *logCleaner, t logToClean) error {
 // count adds what was done to the cleaner's counters.
 func (g *cleaning) count() {
 	s := &g.c.stats
-	s.bytesRead.Add(g.bytesRead)
+	s.bytesRead.Add(uint64(g.reader.allBytes))
 	s.bytesWritten.Add(g.bytesWritten)
 	s.recordsRead.Add(g.recordsRead)
 	s.recordsKept.Add(g.recordsKept)

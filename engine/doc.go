@@ -24,6 +24,6 @@
 // # Concurrency
 //
 // Everything exported is safe for concurrent use. There is one goroutine per directory (its committer) and one
-// per manager (its janitor: checkpoints, retention, delayed removal), none per log. DESIGN.md has the lock
-// order, FORMAT.md every file on disk.
+// per manager (its janitor: checkpoints, retention, delayed removal), the threads that compact
+// (log.cleaner.threads), none per log. DESIGN.md has the lock order, FORMAT.md every file on disk.
 package engine
