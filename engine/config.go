@@ -76,7 +76,7 @@ type Config struct {
 	Warm *pagecache.Warmer
 	// DisableUring keeps the committer on goroutines although the kernel has io_uring.
 	DisableUring bool
-	// stepped starts no goroutines: LogManager.step does what they would, on the caller's. For tests that must
+	// stepped starts no goroutines: whoever set it takes the turns of committers and janitor. For tests that must
 	// run the same way twice.
 	stepped bool
 	// SyncThreads is how many files the goroutine committer syncs at a time; default 4, range 1..64.

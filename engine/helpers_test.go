@@ -70,6 +70,21 @@ func tryOpen(cfg Config) (*LogManager, error) {
 	return OpenLogManager(cfg)
 }
 
+// step runs all work of the background that is due, see Config.stepped.
+func (m *LogManager) step() {
+	for more := true; more; {
+		more = false
+		for _, d := range m.dirs {
+			again, _ := d.committer.turn()
+			more = more || again
+		}
+		if f, _, _ := m.janitor.next(); f != nil {
+			f()
+			more = true
+		}
+	}
+}
+
 func create(t testing.TB, m *LogManager, tp TopicPartition, cfg LogConfig) *Log {
 	t.Helper()
 	l, err := m.Create(tp, testTID, cfg)

@@ -480,21 +480,6 @@ func (m *LogManager) expireProducers() {
 	}
 }
 
-// step runs all work of the background that is due, see Config.stepped.
-func (m *LogManager) step() {
-	for more := true; more; {
-		more = false
-		for _, d := range m.dirs {
-			again, _ := d.committer.turn()
-			more = more || again
-		}
-		if f, _, _ := m.janitor.next(); f != nil {
-			f()
-			more = true
-		}
-	}
-}
-
 func (m *LogManager) logCheckpointError(err error) {
 	if err != nil {
 		m.logger.Error("background work of the logs failed", "err", err)

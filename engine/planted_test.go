@@ -32,7 +32,7 @@ var catchers = map[plantedBug]func(t testing.TB) error{
 	bugOffsetsReused:       damageFinding,
 	bugLogBegunAnew:        deadDirectory,
 	bugEpochsTrusted:       damageFinding,
-	bugSwapNotSynced:       compactionCrashes,
+	bugSwapNotSynced:       compactionLosses,
 	bugChecksumIgnored:     damageFinding,
 }
 
@@ -127,11 +127,11 @@ func deadDirectory(t testing.TB) error {
 	return nil
 }
 
-// compactionCrashes takes the power away after each operation of a compaction and looks for the last of each key.
-func compactionCrashes(t testing.TB) error {
+// compactionLosses takes the power away after each operation of a compaction and looks for the last of each key.
+func compactionLosses(t testing.TB) error {
 	return eachSeed(func(seed uint64) error {
 		for n := 0; ; n++ {
-			finished, err := compactionCrash(t, n, seed)
+			finished, err := compactionLoss(t, n, seed)
 			if err != nil || finished {
 				return err
 			}
@@ -139,7 +139,7 @@ func compactionCrashes(t testing.TB) error {
 	})
 }
 
-func compactionCrash(t testing.TB, n int, seed uint64) (finished bool, err error) {
+func compactionLoss(t testing.TB, n int, seed uint64) (finished bool, err error) {
 	mem := vfs.NewMem()
 	fault := vfs.NewFault(mem)
 	m, err := tryOpen(Config{FS: fault, SyncThreads: 1, stepped: true})
@@ -233,7 +233,7 @@ func TestPlantedBugsAreCaught(t *testing.T) {
 	}
 	for name, catch := range map[string]func(testing.TB) error{
 		"crash": crashSeeds, "dying disk": dyingSeeds, "full disk": fullSeeds, "damage": damageFinding,
-		"range": rangeAcrossTruncation, "dead directory": deadDirectory, "compaction": compactionCrashes,
+		"range": rangeAcrossTruncation, "dead directory": deadDirectory, "compaction": compactionLosses,
 	} {
 		if err := catch(t); err != nil {
 			t.Errorf("%s: found without a bug: %v", name, err)
