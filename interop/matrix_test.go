@@ -35,6 +35,8 @@ var matrixClients = []matrixClient{
 	programClient("aiokafka", pythonProgram("aiokafka_client.py")),
 	programClient("kafkajs", nodeProgram("kafkajs_client.js")),
 	programClient("platformatic-kafka", nodeProgram("platformatic_client.js")),
+	programClient("java-2.1.1", javaRecords("2.1.1")),
+	programClient("java-4.3.1", javaRecords("4.3.1")),
 	{name: "kcat", write: kcatWrite, read: kcatRead, sees: kcatSees},
 	{name: "rsyslog", write: rsyslogWrite},
 	{name: "syslog-ng", write: syslogNGWrite},

@@ -16,7 +16,7 @@ import (
 	"kserver/interop/tools"
 )
 
-// The programs in python/ and node/ take a verb, the broker's address, and
+// The programs in python/ and node/, and JavaRecords.java but for its first verb, take a verb, the broker's address, and
 //
 //	group TOPIC GROUP         writes 50 records with each codec, reads them back as a member of a group,
 //	                          and commits
@@ -47,6 +47,17 @@ func pythonProgram(name string) launcher {
 
 func nodeProgram(name string) launcher {
 	return func() ([]string, error) { return tools.Node(name) }
+}
+
+// javaRecords is JavaRecords.java with the client of a version.
+func javaRecords(version string) launcher {
+	return func() ([]string, error) {
+		java, err := tools.LocateClient(version, javaVersions[0])
+		if err != nil {
+			return nil, err
+		}
+		return java.Command("JavaRecords", "256m"), nil
+	}
 }
 
 // run runs a program to its end and returns what it printed before its "ok", and the number there.

@@ -37,10 +37,10 @@ var Locate = sync.OnceValues(func() (*Java, error) {
 	return locate("pom.xml", []string{"ToolDriver.java", "WordCount.java"})
 })
 
-// LocateClient resolves Kafka's Java client alone in one version, with JavaClient.java as compiled against
+// LocateClient resolves the Java client alone in one version, with the programs that use it compiled against
 // another one.
 func LocateClient(version, compiledAgainst string) (*Java, error) {
-	program, err := locate("clients.xml", []string{"JavaClient.java"}, "-Dkafka.version="+compiledAgainst)
+	program, err := locate("clients.xml", []string{"JavaClient.java", "JavaRecords.java"}, "-Dkafka.version="+compiledAgainst)
 	if err != nil {
 		return nil, err
 	}
