@@ -164,7 +164,9 @@ func (c *logCleaner) cleanNext(w *cleaner) (found bool, err error) {
 	if !found {
 		return false, nil
 	}
-	err = w.clean(c, t)
+	if err = w.clean(c, t); err != nil && t.log.cleanAborts.Load() != t.aborts && !errors.Is(err, errCleaningAborted) {
+		err = fmt.Errorf("%w: %w", errCleaningAborted, err) // it saw the log while that was cut back
+	}
 	c.done(t, err)
 	return true, err
 }
