@@ -15,7 +15,7 @@ backends=io_uring,epoll
 server=kserver
 select=.
 # For one back-end: the tests' own limit, and the shell's behind it.
-limit_seconds=420
+limit_seconds=600
 
 while [ $# -gt 0 ]; do
 	case $1 in
