@@ -73,7 +73,8 @@ func (c *Config) netConfig(admission netio.Admission) netio.Config {
 // processors and half of the memory for requests.
 func (c *Config) newWorkers() *workers {
 	n := &c.Broker.Network
-	return newWorkers(n.Workers, max(1, runtime.GOMAXPROCS(0)/2), n.RequestMemoryBytes/2)
+	processors := min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) // there may be more threads, for the event loops
+	return newWorkers(n.Workers, max(1, processors/2), n.RequestMemoryBytes/2)
 }
 
 // groupConfig is the group coordinator's part of the configuration.

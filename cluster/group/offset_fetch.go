@@ -90,13 +90,15 @@ func fetchedPartition(p int32, o *committedOffset) kmsg.OffsetFetchResponseGroup
 	return out
 }
 
+// noMetadata is shared by all answers, which only read it.
+var noMetadata = ""
+
 func failedPartition(p int32, code protocol.ErrorCode) kmsg.OffsetFetchResponseGroupTopicPartition {
-	none := ""
 	return kmsg.OffsetFetchResponseGroupTopicPartition{
 		Partition:   p,
 		Offset:      noOffset,
 		LeaderEpoch: -1,
-		Metadata:    &none,
+		Metadata:    &noMetadata,
 		ErrorCode:   int16(code),
 	}
 }
@@ -180,7 +182,10 @@ func fetchResponse(version int16, results []kmsg.OffsetFetchResponseGroup) *kmsg
 	resp.ErrorCode = result.ErrorCode
 	resp.Topics = make([]kmsg.OffsetFetchResponseTopic, 0, len(result.Topics))
 	for i := range result.Topics {
-		t := kmsg.OffsetFetchResponseTopic{Topic: result.Topics[i].Topic}
+		t := kmsg.OffsetFetchResponseTopic{
+			Topic:      result.Topics[i].Topic,
+			Partitions: make([]kmsg.OffsetFetchResponseTopicPartition, 0, len(result.Topics[i].Partitions)),
+		}
 		for _, p := range result.Topics[i].Partitions {
 			t.Partitions = append(t.Partitions, kmsg.OffsetFetchResponseTopicPartition(p))
 		}

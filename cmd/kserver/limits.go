@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -40,10 +41,19 @@ func openFilesWarning(limit uint64) string {
 	return fmt.Sprintf("only %d files may be open, connections and log segments together; raise the hard limit to %d or more (ulimit -Hn, or LimitNOFILE= in systemd)", limit, leastOpenFiles)
 }
 
-// ensureProcs makes sure that an event loop which sleeps in the kernel leaves a processor to the rest: a thread
-// in a system call keeps its processor until the scheduler's next look.
-func ensureProcs() {
-	if runtime.GOMAXPROCS(0) < 2 {
-		runtime.GOMAXPROCS(2)
+// ensureProcs lets more threads run Go than there are processors, unless GOMAXPROCS in the environment says
+// otherwise: one more for each event loop and one for who waits for the disks. They sleep in the kernel, and when they
+// are woken they have to run at once, which is up to the kernel then. With as many as processors they would queue
+// behind every request that is decoded elsewhere, for as long as Go lets a goroutine run: 10 ms. Two are the least: a
+// thread in a system call keeps its place until Go's scheduler looks again.
+func ensureProcs(loops int) {
+	runtime.GOMAXPROCS(procs(runtime.GOMAXPROCS(0), loops, os.Getenv("GOMAXPROCS") != ""))
+}
+
+// procs is the number of threads that may run Go; processors is what the runtime has found, or was told.
+func procs(processors, loops int, told bool) int {
+	if told {
+		return max(2, processors)
 	}
+	return processors + loops + 1
 }

@@ -4,7 +4,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 
@@ -13,23 +15,64 @@ import (
 	"kserver/cluster/configs"
 )
 
-// leastHeap is what the heap may grow to before it is collected more often, on
-// however small a machine, in bytes.
-const leastHeap = 128 << 20
+// leastHeap is what Go's memory may grow to before the heap is collected more often
+// than its live part alone asks for, in bytes.
+const leastHeap = 96 << 20
 
-// limitMemory sets the soft limit of the heap, unless GOMEMLIMIT in the
-// environment has: three quarters of the memory there is, without what requests
-// may take in the event loops, which is outside the heap. So a burst of requests
-// is collected before the kernel has to end the process.
+// limitMemory bounds Go's memory, unless GOMEMLIMIT in the environment does. Requests
+// in the event loops are outside of it.
 func limitMemory(b *configs.Broker) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(heapLimit(memoryOf("/"), b.Network.RequestMemoryBytes))
+		h := &heap{most: heapLimit(memoryOf("/"), b.Network.RequestMemoryBytes)}
+		h.adjust()
+		h.watch()
 	}
 }
 
-// heapLimit is the soft limit of the heap, in bytes, for so much memory of which
-// requests may take a part.
+// heapLimit is the most the soft limit of Go's memory may be, in bytes, for so much
+// memory of which requests may take a part: three quarters without that part. So a
+// burst of requests is collected before the kernel has to end the process.
 func heapLimit(memory, requests int64) int64 { return max(leastHeap, memory/4*3-requests) }
+
+// heap keeps the soft limit of Go's memory near what is alive. Go alone lets the heap
+// grow to twice its live part, so that one burst of large requests, alive when the
+// heap happened to be collected, would allow for several times as much garbage after
+// it. A fixed low limit on the other hand would have the collector never rest once
+// much is alive for good.
+type heap struct{ most int64 }
+
+// watched is what the collector finds dead each time it has run. It has a pointer,
+// or it would share its memory with others.
+type watched struct{ _ *watched }
+
+// watch adjusts the limit after every collection.
+func (h *heap) watch() {
+	runtime.AddCleanup(new(watched), func(h *heap) {
+		h.adjust()
+		h.watch()
+	}, h)
+}
+
+// adjust sets the limit by what was alive at the last collection.
+func (h *heap) adjust() {
+	s := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/released:bytes"}, {Name: "/memory/classes/heap/unused:bytes"},
+	}
+	metrics.Read(s)
+	beside := s[1].Value.Uint64() // the runtime's own and stacks
+	for _, part := range s[2:] {
+		beside -= min(beside, part.Value.Uint64())
+	}
+	debug.SetMemoryLimit(h.limit(int64(s[0].Value.Uint64()), int64(beside)))
+}
+
+// limit is the soft limit of Go's memory with so many bytes alive on the heap and
+// so many beside it: leastHeap as long as that leaves a third of it for garbage,
+// then as much for garbage as is alive, less that third, and never more than most.
+func (h *heap) limit(live, beside int64) int64 {
+	return min(h.most, max(leastHeap, beside+2*live-leastHeap/3))
+}
 
 // memoryOf is the memory the process may use: the machine's, or that of its
 // control group (memory.max of cgroup version 2), in bytes. root is where the file

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"math"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"testing"
 )
 
@@ -14,6 +17,51 @@ func TestHeapLimit(t *testing.T) {
 	} {
 		if got := heapLimit(tc.memory, tc.requests); got != tc.want {
 			t.Errorf("%d bytes, %d for requests: %d, want %d", tc.memory, tc.requests, got, tc.want)
+		}
+	}
+}
+
+// The limit is low as long as little is alive, leaves garbage a third of it at least, and follows what stays.
+func TestHeapFollows(t *testing.T) {
+	h := &heap{most: 100 * leastHeap}
+	for _, tc := range []struct{ live, beside, want int64 }{
+		{0, 0, leastHeap},
+		{leastHeap / 2, leastHeap / 12, leastHeap},
+		{2 * leastHeap, leastHeap / 3, 4 * leastHeap},
+		{leastHeap * 1000, 0, h.most},
+	} {
+		if got := h.limit(tc.live, tc.beside); got != tc.want {
+			t.Errorf("%d bytes alive, %d beside: limit %d, want %d", tc.live, tc.beside, got, tc.want)
+		}
+	}
+	for live := int64(0); live < 50*leastHeap; live += leastHeap / 10 {
+		if room := h.limit(live, 0) - live; room < leastHeap/3-1 {
+			t.Fatalf("%d bytes alive, room for %d", live, room)
+		}
+	}
+}
+
+// Every collection sets the limit anew, not only the first.
+func TestHeapWatched(t *testing.T) {
+	h := &heap{most: 1 << 40}
+	h.watch() // and it goes on: the limit of the other tests is one that follows
+	for range 3 {
+		debug.SetMemoryLimit(math.MaxInt64)
+		for debug.SetMemoryLimit(-1) > h.most {
+			runtime.GC()
+			runtime.Gosched()
+		}
+	}
+}
+
+func TestProcs(t *testing.T) {
+	for _, tc := range []struct {
+		processors, loops int
+		told              bool
+		want              int
+	}{{2, 2, false, 5}, {1, 1, false, 3}, {1, 4, true, 2}, {8, 4, true, 8}} {
+		if got := procs(tc.processors, tc.loops, tc.told); got != tc.want {
+			t.Errorf("%+v: %d", tc, got)
 		}
 	}
 }

@@ -41,7 +41,7 @@ func serve(b *configs.Broker, skipped []string, logger *slog.Logger, stdout io.W
 	defer signal.Stop(signals)
 	signal.Ignore(syscall.SIGPIPE)
 
-	ensureProcs()
+	ensureProcs(b.Network.EventLoops)
 	raiseOpenFiles(logger)
 	limitMemory(b)
 	for _, notice := range b.Notices {
