@@ -60,7 +60,7 @@ func TestCostlyAppends(t *testing.T) {
 // What a batch may grow to depends on what it has.
 func TestDecompressionLimit(t *testing.T) {
 	cfg := DefaultLogConfig()
-	for _, tc := range []struct{ batch, max int }{{100, leastDecompressed}, {1 << 20, 256 << 20}, {100 << 20, 256 << 20}, {100_000, 25_600_000}} {
+	for _, tc := range []struct{ batch, max int }{{100, leastDecompressed}, {1 << 20, 256 << 20}, {100 << 20, 256 << 20}, {500_000, 128_000_000}} {
 		if got := maxDecompressed(tc.batch, &cfg); got < int64(tc.max) || got > max(int64(tc.max), decompressedFactor*int64(cfg.MaxMessageBytes)) {
 			t.Errorf("%d bytes may become %d, want %d", tc.batch, got, tc.max)
 		}

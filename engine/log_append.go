@@ -92,9 +92,11 @@ func (l *Log) AppendAsLeader(b []byte, o AppendOptions) (AppendInfo, error) {
 var validateOptions = sync.Pool{New: func() any { return new(recordbatch.ValidateOptions) }}
 
 // A batch may decompress to leastDecompressed bytes, to some times the largest batch, or to maxRatio times what
-// it has, whichever is most: far more than producers pack, and a bound on what a few hostile bytes can cost.
+// it has, whichever is most: far more than producers pack, and a bound on what a few hostile bytes can cost. The
+// least is generous because Java's producer fills a batch by its estimate of the compressed size: of records that
+// are all alike it packs tens of MiB into a few KiB.
 const (
-	leastDecompressed  = 4 << 20
+	leastDecompressed  = 64 << 20
 	decompressedFactor = 4
 	maxRatio           = 256
 )
