@@ -69,7 +69,7 @@ func New(cfg Config) (_ *Broker, err error) {
 	if !cfg.DisableWarm {
 		b.warm = pagecache.NewWarmer(pagecache.Config{})
 	}
-	b.front = &front{workers: b.workers, logger: cfg.Logger, conns: map[*netio.Conn]*conn{}, times: map[*netio.Loop]*handlers.RequestTimes{}}
+	b.front = &front{workers: b.workers, logger: cfg.Logger, conns: map[*netio.Conn]*conn{}, times: map[*netio.Loop]*handlers.RequestTimes{}, watch: newWatch(cfg.Logger)}
 	b.connections = quota.NewConnections()
 	b.descriptors = descriptorsForConnections(cfg.Broker.Storage.MaxOpenFiles, cfg.Logger)
 	b.connections.SetLimits(connectionLimits(&cfg.Broker.Network, b.descriptors))
@@ -87,6 +87,7 @@ func New(cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.front.broker = b.handlers(endpoints)
+	b.front.watch.read = b.load
 	if err := b.openMetrics(); err != nil {
 		return nil, err
 	}
@@ -256,6 +257,9 @@ func (b *Broker) Stop(ctx context.Context) error {
 func (b *Broker) Close() error {
 	var errs []error
 	errs = append(errs, b.endpoint.Close())
+	if b.front != nil {
+		b.front.watch.close()
+	}
 	if b.server != nil {
 		errs = append(errs, b.server.Close())
 	}

@@ -23,6 +23,7 @@ type front struct {
 	logger  *slog.Logger
 	limit   logLimit
 	closes  closeCounts
+	watch   *watch
 
 	mu    sync.Mutex
 	conns map[*netio.Conn]*conn // open ones
@@ -45,6 +46,7 @@ func (f *front) Opened(c *netio.Conn) {
 	addr := c.RemoteAddr()
 	k := &conn{client: handlers.Client{Addr: addr, Host: "/" + addr.Addr().Unmap().String(), Listener: c.Listener()}}
 	c.Attachment = k
+	f.watch.wake()
 	f.mu.Lock()
 	if k.times = f.times[c.Loop()]; k.times == nil {
 		k.times = f.broker.Metrics.Shard()
@@ -118,6 +120,7 @@ type exchange struct {
 // Request implements netio.Handler.
 func (f *front) Request(nr *netio.Request) {
 	k := nr.Conn().Attachment.(*conn)
+	f.watch.wake()
 	if !k.pause.until.IsZero() && f.delay(nr, k) {
 		return
 	}

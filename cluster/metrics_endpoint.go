@@ -20,7 +20,8 @@ func (b *Broker) openMetrics() (err error) {
 	b.endpoint, err = metrics.Open(addresses, &metrics.Sources{
 		NodeID: h.NodeID, ClusterID: h.ClusterID, Version: version, Backend: b.Backend,
 		InputBudget: b.cfg.Broker.Network.RequestMemoryBytes,
-		Network:     b.server.Stats, Closed: b.ClosedConnections, Requests: &h.Metrics, Replicas: b.replicas, Sessions: h.Sessions, Logs: b.logs, Warmer: b.warm,
+		Saturated:   b.front.watch.saturated,
+		Network:     b.server.Stats, Busy: b.server.Busy, Closed: b.ClosedConnections, Requests: &h.Metrics, Replicas: b.replicas, Sessions: h.Sessions, Logs: b.logs, Warmer: b.warm,
 		Groups: b.groups, Controller: b.controller, Quotas: b.quotas, Telemetry: b.telemetry,
 	}, b.logger)
 	return err

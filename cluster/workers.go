@@ -1,6 +1,9 @@
 package cluster
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // workers runs what may block or take long, off the loops, on at most max
 // goroutines, each started when there is work that no idle one can take.
@@ -24,7 +27,9 @@ type workers struct {
 	heavyLast  bool  // the last task begun was heavy
 	running    int
 	waiting    int
-	queued     int // longest both queues together have been
+	queued     int           // longest both queues together have been
+	behind     time.Duration // how long they have not been empty
+	since      time.Time     // ... and since when they are not
 	closed     bool
 	wake       *sync.Cond
 	wg         sync.WaitGroup
@@ -55,6 +60,9 @@ func (w *workers) Do(bytes int64, f func()) {
 		f()
 		return
 	}
+	if len(w.light)+len(w.heavy) == 0 {
+		w.since = time.Now()
+	}
 	if t := (task{f, bytes}); bytes > lightBytes {
 		w.heavy = append(w.heavy, t)
 	} else {
@@ -84,6 +92,9 @@ func (w *workers) next() (t task, heavy, ok bool) {
 		heavy = false
 	default:
 		return task{}, false, false
+	}
+	if len(w.light)+len(w.heavy) == 0 {
+		w.behind += time.Since(w.since)
 	}
 	w.heavyLast = heavy
 	return t, heavy, true
@@ -151,6 +162,16 @@ func (w *workers) most() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.queued
+}
+
+// waited is how long, since the start, some task has been waiting.
+func (w *workers) waited() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.light)+len(w.heavy) == 0 {
+		return w.behind
+	}
+	return w.behind + time.Since(w.since)
 }
 
 // Close runs what is queued and waits for it.

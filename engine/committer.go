@@ -3,6 +3,7 @@ package engine
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"kserver/internal/histogram"
 	"kserver/pagecache"
@@ -32,6 +33,7 @@ type committer struct {
 	gaveUp  bool
 
 	rounds, logs, files, failures atomic.Uint64
+	began                         atomic.Int64        // when the round under way has, in ns of 1970; 0: none is
 	took                          histogram.Histogram // of rounds
 }
 
@@ -127,6 +129,7 @@ func (c *committer) turn() (more, end bool) {
 // round syncs what the logs have written.
 func (c *committer) round(logs []*Log) {
 	began := c.dir.m.cfg.Clock.Now()
+	c.began.Store(began.UnixNano())
 	for len(c.commits) < len(logs) {
 		c.commits = append(c.commits, commit{})
 	}
@@ -164,6 +167,7 @@ func (c *committer) round(logs []*Log) {
 	c.logs.Add(uint64(len(logs)))
 	c.files.Add(uint64(len(targets)))
 	c.took.Observe(c.dir.m.cfg.Clock.Now().Sub(began))
+	c.began.Store(0)
 	clear(targets)
 	c.targets = targets
 }
@@ -228,10 +232,15 @@ type CommitStats struct {
 	Logs   uint64             // logs committed in them
 	Files  uint64             // files and directories synced in them
 	Took   histogram.Snapshot // how long rounds took
+	// Running is how long the round under way has taken so far, 0 when none is.
+	Running time.Duration
 }
 
 func (c *committer) stats() CommitStats {
 	s := CommitStats{Syncer: c.syncer.name(), Rounds: c.rounds.Load(), Logs: c.logs.Load(), Files: c.files.Load()}
+	if began := c.began.Load(); began != 0 {
+		s.Running = max(0, c.dir.m.cfg.Clock.Now().Sub(time.Unix(0, began)))
+	}
 	s.Took.Add(&c.took)
 	return s
 }

@@ -145,6 +145,7 @@ func (l *Loop) turn() {
 	l.stats.memory.Store(l.mem.inUse)
 	l.turnNo++
 	l.settleCharge()
+	l.stats.busy.Add(int64(time.Since(l.start)) - l.nowNs)
 	err := l.drv.wait(timeout)
 	l.mail.asleep.Store(false)
 	l.stats.turns.Add(1)

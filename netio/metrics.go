@@ -1,6 +1,9 @@
 package netio
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Stats are the counters of a server since its start; those marked "now" are
 // gauges. Bytes count what the sockets took or gave.
@@ -51,7 +54,18 @@ type loopStats struct {
 	frames, bytesReceived,
 	bytesMemory, bytesSendfile, bytesCopied, bytesUnsendable, socketFull, coldWaits,
 	readPauses, budgetPauses, memory, bufferExhausted,
-	turns, wakeups, enters, submitted, completed, cqOverflow atomic.Int64
+	turns, wakeups, enters, submitted, completed, cqOverflow,
+	busy atomic.Int64 // ns
+}
+
+// Busy is how long each loop was not waiting for the kernel since the start, up to
+// its latest wait. Any goroutine may call it.
+func (s *Server) Busy() []time.Duration {
+	out := make([]time.Duration, len(s.loops))
+	for i, l := range s.loops {
+		out[i] = time.Duration(l.stats.busy.Load())
+	}
+	return out
 }
 
 // Stats returns the sum over all loops. Any goroutine may call it; the counters

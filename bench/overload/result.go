@@ -65,6 +65,7 @@ type result struct {
 	before, after observe.Descriptors
 	largestRSS    int64
 	alarms        []string
+	saturated     []string // the first lines in which the broker says so
 	alarmCount    int
 	errs          []error
 }
@@ -127,6 +128,12 @@ func (r *result) write(out io.Writer, verdict error) error {
 		if s.remark != "" {
 			fmt.Fprintf(&lines, "%s: %s\n", s.name, s.remark)
 		}
+	}
+	if len(r.saturated) == 0 {
+		lines.WriteString("the broker did not say that anything is saturated\n")
+	}
+	for _, line := range r.saturated {
+		fmt.Fprintf(&lines, "broker: %s\n", line)
 	}
 	word := "OK"
 	if verdict != nil {

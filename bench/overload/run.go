@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"time"
 
 	"kserver/bench/internal/launch"
@@ -21,6 +22,9 @@ const (
 	settleInterval = 100 * time.Millisecond
 )
 
+// saturated matches what the broker says when it cannot keep up.
+var saturated = regexp.MustCompile(`msg=saturated`)
+
 func run(ctx context.Context, o *options, out io.Writer) error {
 	return o.InPlace("overload", func(p *launch.Place) (err error) {
 		process, err := p.Start()
@@ -36,6 +40,9 @@ func run(ctx context.Context, o *options, out io.Writer) error {
 			r.errs = append(r.errs, fmt.Errorf("stop: %w", err))
 		}
 		if r.alarms, r.alarmCount, err = observe.SearchLog(p.Log); err != nil {
+			return err
+		}
+		if r.saturated, _, err = observe.Find(p.Log, saturated); err != nil {
 			return err
 		}
 		verdict := r.verdict(o.maxRSSSize)

@@ -26,6 +26,7 @@ func (c *catalogue) network(src *Sources) {
 	exhausted := c.counter("network_buffers_exhausted_total", "Receives that found no buffer (io_uring).")
 
 	turns := c.counter("network_loop_turns_total", "Turns of all event loops.")
+	busy := c.counter("network_loop_busy_seconds_total", "Time in which an event loop did not wait for the kernel.", "loop")
 	wakeups := c.counter("network_loop_wakeups_total", "Times that an event loop was woken by another thread.")
 	enters := c.counter("network_enters_total", "Calls of io_uring_enter or epoll_wait.")
 	submitted := c.counter("network_submissions_total", "Submission queue entries (io_uring).")
@@ -63,6 +64,9 @@ func (c *catalogue) network(src *Sources) {
 		s.count(exhausted, n.BufferExhausted)
 
 		s.count(turns, n.Turns)
+		for i, d := range src.Busy() {
+			s.put(busy, d.Seconds(), itoa(int32(i)))
+		}
 		s.count(wakeups, n.Wakeups)
 		s.count(enters, n.Enters)
 		s.count(submitted, n.Submitted)

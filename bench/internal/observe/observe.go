@@ -166,8 +166,8 @@ func Settle(ctx context.Context, pid int, before Descriptors, timeout time.Durat
 // alarming matches lines that no input may cause.
 var alarming = regexp.MustCompile(`(?i)panic|fatal error|DATA RACE|unexpected fault|level=ERROR`)
 
-// SearchLog returns the first alarming lines of a log file and how many there are.
-func SearchLog(name string) (lines []string, n int, err error) {
+// Find returns the lines of a log that match, at most MaxFindings of them, and how many there are.
+func Find(name string, what *regexp.Regexp) (lines []string, n int, err error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, 0, err
@@ -176,7 +176,7 @@ func SearchLog(name string) (lines []string, n int, err error) {
 	s := bufio.NewScanner(f)
 	s.Buffer(nil, maxLogLine)
 	for s.Scan() {
-		if !alarming.MatchString(s.Text()) {
+		if !what.MatchString(s.Text()) {
 			continue
 		}
 		if n++; len(lines) < MaxFindings {
@@ -185,3 +185,6 @@ func SearchLog(name string) (lines []string, n int, err error) {
 	}
 	return lines, n, s.Err()
 }
+
+// SearchLog is Find of alarming lines.
+func SearchLog(name string) (lines []string, n int, err error) { return Find(name, alarming) }
