@@ -61,6 +61,9 @@ func (w *cleaner) clean(c *logCleaner, t logToClean) error {
 			g.segments = append(g.segments, s)
 		}
 	}
+	if len(g.segments) == 0 {
+		return fmt.Errorf("%w: retention was faster", errCleaningAborted)
+	}
 	defer g.count()
 	began := c.m.cfg.Clock.Now()
 	g.reader.begin(g.settings.bufferBytes(), g.step)

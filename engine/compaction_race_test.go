@@ -122,6 +122,12 @@ func TestCompactionAborts(t *testing.T) {
 	for name, change := range map[string]func(*LogManager, *Log) error{
 		"truncate": func(_ *LogManager, l *Log) error { return l.TruncateTo(l.LogEndOffset() - 1) },
 		"delete":   func(m *LogManager, l *Log) error { return m.Delete(testTP) },
+		"retention": func(m *LogManager, l *Log) error {
+			cfg := l.Config()
+			cfg.Delete, cfg.RetentionBytes = true, 1
+			l.SetConfig(cfg)
+			return m.RunRetention()
+		},
 		"policy": func(_ *LogManager, l *Log) error {
 			cfg := l.Config()
 			cfg.Compact = false
