@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // eachBackend runs f once per back-end of this machine.
 func eachBackend(t *testing.T, f func(t *testing.T, b Backend)) {
@@ -191,19 +191,27 @@ func (s *testServer) dial() *client {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		s.t.Fatal(err)
-	}
 	s.t.Cleanup(func() { c.Close() })
-	return &client{Conn: c, t: s.t}
+	out := &client{Conn: c, t: s.t}
+	out.extend()
+	return out
 }
 
 func frame(p []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(p))), p...)
 }
 
+// extend gives what the client does next its time.
+func (c *client) extend() {
+	c.t.Helper()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 func (c *client) send(p []byte) {
 	c.t.Helper()
+	c.extend()
 	if _, err := c.Write(frame(p)); err != nil {
 		c.t.Fatalf("send: %v", err)
 	}
@@ -211,6 +219,7 @@ func (c *client) send(p []byte) {
 
 func (c *client) receive() []byte {
 	c.t.Helper()
+	c.extend()
 	p, err := readFrame(c)
 	if err != nil {
 		c.t.Fatalf("receive: %v", err)
