@@ -41,6 +41,7 @@ type listener struct {
 	accepting  bool // the driver reports accepted sockets
 	registered bool // known to epoll
 	armed      bool // an accept of io_uring is under way
+	queued     bool // epoll may have more to accept
 	closing    bool
 	resting    *Timer         // ends a rest
 	held       *arrival       // waits to enter; nothing is accepted meanwhile

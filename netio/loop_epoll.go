@@ -15,6 +15,8 @@ const (
 	readBytes = 64 << 10
 	// readShare is the most one connection may receive per turn.
 	readShare = 256 << 10
+	// acceptShare is the most connections one listener accepts per turn.
+	acceptShare = 16
 
 	epollConn = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 
@@ -31,9 +33,10 @@ type epollDriver struct {
 	loop    *Loop
 	fd      int
 	events  []unix.EpollEvent
-	scratch []byte  // every receive goes here first
-	reads   []*Conn // readable and reading is on
-	next    []*Conn // spare for reads
+	scratch []byte      // every receive goes here first
+	reads   []*Conn     // readable and reading is on
+	next    []*Conn     // spare for reads
+	accepts []*listener // may have connections to accept
 }
 
 func newEpollDriver(l *Loop) (driver, error) {
@@ -60,7 +63,7 @@ func (d *epollDriver) add(fd int, events uint32, slot, gen uint32) error {
 func (d *epollDriver) wait(timeout time.Duration) error {
 	ms := -1
 	switch {
-	case timeout == 0 || len(d.reads) > 0:
+	case timeout == 0 || len(d.reads) > 0 || len(d.accepts) > 0:
 		ms = 0
 	case timeout > 0:
 		// Rounded up: waking before a timer is due would spin.
@@ -76,6 +79,7 @@ func (d *epollDriver) wait(timeout time.Duration) error {
 		d.dispatch(&d.events[i])
 	}
 	d.loop.stats.completed.Add(int64(max(n, 0)))
+	d.acceptAll()
 	d.readAll()
 	return nil
 }
@@ -88,7 +92,7 @@ func (d *epollDriver) dispatch(ev *unix.EpollEvent) {
 		return // the mailbox is looked at every turn
 	case slotListener:
 		if int(h.gen) < len(l.listeners) && l.listeners[h.gen] != nil {
-			d.accept(l.listeners[h.gen])
+			d.queueAccept(l.listeners[h.gen])
 		}
 		return
 	}
@@ -169,8 +173,30 @@ func (d *epollDriver) read(c *Conn) {
 
 // accept takes sockets until there are none. The backlog bounds how many that
 // can be, and connections are what the loop is there for.
+func (d *epollDriver) queueAccept(ln *listener) {
+	if !ln.queued {
+		ln.queued = true
+		d.accepts = append(d.accepts, ln)
+	}
+}
+
+// acceptAll gives every listener its share; those with more come again in the
+// next turn, so that who connects again and again does not keep the others waiting.
+func (d *epollDriver) acceptAll() {
+	for n := len(d.accepts); n > 0; n-- {
+		ln := d.accepts[0]
+		d.accepts = append(d.accepts[:0], d.accepts[1:]...)
+		ln.queued = false
+		d.accept(ln)
+	}
+}
+
 func (d *epollDriver) accept(ln *listener) {
-	for ln.accepting && !ln.closing {
+	for n := 0; ln.accepting && !ln.closing; n++ {
+		if n == acceptShare {
+			d.queueAccept(ln)
+			return
+		}
 		fd, _, err := unix.Accept4(ln.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		if err == unix.EAGAIN {
 			return
@@ -188,7 +214,7 @@ func (d *epollDriver) listen(ln *listener) {
 		ln.registered = true
 		return // readiness is reported as an edge
 	}
-	d.accept(ln)
+	d.queueAccept(ln)
 }
 
 func (d *epollDriver) unlisten(ln *listener) { d.loop.onUnlistened(ln) } // close removes it
