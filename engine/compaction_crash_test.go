@@ -212,13 +212,9 @@ func compactionCrashOnce(t testing.TB, n int, seed uint64) (finished bool, err e
 
 // TestCrashDuringCompaction stops after every single operation, in several ways of losing what was not synced.
 func TestCrashDuringCompaction(t *testing.T) {
-	seeds := 2
-	if testing.Short() {
-		seeds = 1
-	}
-	for seed := range uint64(seeds) {
+	for seed := range uint64(2) {
 		n := 0
-		for ; ; n++ {
+		for ; ; n += stride() {
 			finished, err := compactionCrashOnce(t, n, seed)
 			if err != nil {
 				t.Fatalf("crash after operation %d, seed %d: %v", n, seed, err)

@@ -436,7 +436,7 @@ func crashOnce(t testing.TB, n int, seed uint64) (finished bool, err error) {
 
 // crashEverywhere crashes after each operation of a seed's workload, or after one only if point is not negative.
 func crashEverywhere(t testing.TB, seed uint64, point int) (points int, err error) {
-	for n := max(point, 0); ; n++ {
+	for n := max(point, 0); ; n += stride() {
 		finished, err := crashOnce(t, n, seed)
 		if err != nil {
 			return n, fmt.Errorf("KSERVER_CRASH_SEED=%d KSERVER_CRASH_POINT=%d: %w", seed, n, err)
@@ -445,6 +445,15 @@ func crashEverywhere(t testing.TB, seed uint64, point int) (points int, err erro
 			return n, nil
 		}
 	}
+}
+
+// stride is from one operation that is crashed or failed to the next. Short runs, such as those of the race detector,
+// try some of them: a workload is one goroutine and the same each time.
+func stride() int {
+	if testing.Short() {
+		return 17
+	}
+	return 1
 }
 
 // envNumber is a number from the environment, def if there is none.
@@ -473,12 +482,8 @@ func seeds(t testing.TB, few int) []uint64 {
 }
 
 func TestD1CrashAfterEveryOperation(t *testing.T) {
-	few := 4
-	if testing.Short() {
-		few = 2
-	}
 	point := envNumber(t, "KSERVER_CRASH_POINT", -1)
-	for _, seed := range seeds(t, few) {
+	for _, seed := range seeds(t, 4) {
 		points, err := crashEverywhere(t, seed, point)
 		if err != nil {
 			t.Fatal(err)

@@ -68,7 +68,7 @@ func (w *world) checkOffline(failed []vfs.Op) error {
 
 // dieEverywhere is dieOnce at each operation.
 func dieEverywhere(t testing.TB, seed uint64, forGood bool) (points int, err error) {
-	for n := 0; ; n++ {
+	for n := 0; ; n += stride() {
 		fired, err := dieOnce(t, n, seed, forGood)
 		if err != nil {
 			return n, fmt.Errorf("EIO at operation %d, for good %v, KSERVER_CRASH_SEED=%d: %w", n, forGood, seed, err)
@@ -121,7 +121,7 @@ func fullOnce(t testing.TB, n int, seed uint64, count int) (fired bool, err erro
 
 // fullEverywhere is fullOnce at each operation.
 func fullEverywhere(t testing.TB, seed uint64, count int) (points int, err error) {
-	for n := 0; ; n++ {
+	for n := 0; ; n += stride() {
 		fired, err := fullOnce(t, n, seed, count)
 		if err != nil {
 			return n, fmt.Errorf("ENOSPC at operation %d of %d, KSERVER_CRASH_SEED=%d: %w", n, count, seed, err)
