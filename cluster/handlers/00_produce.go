@@ -35,7 +35,9 @@ const adminClientID = "__admin_client"
 
 // What takes long is appended on a worker, and the connection's next request
 // begins when that is done: requests of many bytes or partitions, batches that
-// decompress to much, and those that have to be compressed anew.
+// decompress to much, and those that have to be compressed anew. Among them a
+// small request has a second try as light work, so that records that pack well do
+// not queue behind those that only seem to.
 
 // What an event loop appends itself of one request.
 const (
@@ -45,6 +47,9 @@ const (
 	// produceLoopRatio by how much each of them, may grow.
 	produceLoopDecompressed = 512 << 10
 	produceLoopRatio        = 8
+	// What is light work on a worker, in the same terms, and in bytes of the body.
+	produceLightBytes        = 256 << 10
+	produceLightDecompressed = 1 << 20
 	// produceWorkerBytes is about the memory that validating a compressed batch
 	// takes: a decompressor and its window.
 	produceWorkerBytes = 16 << 20
@@ -58,8 +63,10 @@ type delayedProduce struct {
 	// timeout is how long the answer may wait.
 	timeout time.Duration
 	resp    *kmsg.ProduceResponse
-	// quick is how many bytes may still be decompressed; 0 without a limit.
-	quick int64
+	// quick is how many bytes may still be decompressed, unless bounded is false.
+	bounded bool
+	quick   int64
+	light   bool // this is the second try
 	// appended are the partitions whose acknowledgement is awaited.
 	appended []appended
 	leaders  []int32
@@ -84,7 +91,8 @@ const (
 )
 
 func handle00Produce(b *Broker, r *Request) {
-	d := &delayedProduce{b: b, r: r, quick: produceLoopDecompressed}
+	d := &delayedProduce{b: b, r: r, bounded: true, quick: produceLoopDecompressed}
+	light := false
 	if n, ok := protocol.CountElements(r.Key, r.Version, r.Body); len(r.Body) <= produceLoopBytes && (n <= produceLoopElements || !ok) {
 		switch done, ok := d.append(); {
 		case !ok:
@@ -94,18 +102,34 @@ func handle00Produce(b *Broker, r *Request) {
 			d.finish()
 			return
 		}
+		light = len(r.Body) <= produceLightBytes
 	}
-	d.quick = 0
 	r.Detach()
-	b.Workers(produceWorkerBytes, func() {
-		if _, ok := d.append(); !ok {
-			return
+	if light {
+		d.quick, d.light = produceLightDecompressed, true
+		d.later(produceLightDecompressed)
+		return
+	}
+	d.bounded = false
+	d.later(produceWorkerBytes)
+}
+
+// later goes on with the appends on a worker, where they are expected to take so
+// many bytes.
+func (d *delayedProduce) later(bytes int64) {
+	d.b.Workers(bytes, func() {
+		switch done, ok := d.append(); {
+		case !ok:
+		case !done:
+			d.bounded = false
+			d.later(produceWorkerBytes)
+		default:
+			d.r.Post(func() {
+				d.r.charge(quota.ProducerBytes, float64(len(d.r.Body)))
+				d.r.Attach()
+				d.finish()
+			})
 		}
-		r.Post(func() {
-			r.charge(quota.ProducerBytes, float64(len(r.Body)))
-			r.Attach()
-			d.finish()
-		})
 	})
 }
 
@@ -210,17 +234,37 @@ func (d *delayedProduce) appendPartition(i, j int, topic *replica.Topic, terr *p
 // allow is what a batch may decompress to, 0 without a limit; false when that is
 // too little to try. Batches that are not compressed cost nothing of it.
 func (d *delayedProduce) allow(records []byte) (limit int64, ok bool) {
-	if d.quick == 0 {
+	if !d.bounded {
 		return 0, true
 	}
-	if batch, _, err := recordbatch.Next(records); err != nil || batch.Codec() == recordbatch.CodecNone {
+	batch, _, err := recordbatch.Next(records)
+	if err != nil || batch.Codec() == recordbatch.CodecNone {
 		return d.quick, true
 	}
-	limit = produceLoopRatio * int64(len(records))
-	if d.quick -= limit; d.quick <= 0 {
+	ratio := int64(produceLoopRatio)
+	if d.light {
+		ratio = packs(batch.Codec())
+	}
+	limit = ratio * int64(len(records))
+	if d.quick-limit <= 0 || ratio == 0 {
 		return 0, false
 	}
+	d.quick -= limit
 	return limit, true
+}
+
+// packs is about the most by which records may grow when they are decompressed
+// as light work; 0 for a codec that may take megabytes for a few bytes.
+func packs(codec recordbatch.Codec) int64 {
+	switch codec {
+	case recordbatch.CodecGzip:
+		return 1032 // deflate: 258 bytes from 2 bits
+	case recordbatch.CodecSnappy:
+		return 22 // 64 bytes from 3
+	case recordbatch.CodecLZ4:
+		return 255
+	}
+	return 0 // zstd's window
 }
 
 // topic finds a topic of the request and refuses the internal ones.
