@@ -216,7 +216,7 @@ func TestCostlyProducesKeepTheirOrder(t *testing.T) {
 		createTopic(t, client(t, b), "t", 1, nil)
 		c := openPipe(t, b)
 		costly := bytes.Repeat([]byte("costly"), 200<<10) // far more than a loop decompresses
-		bomb := make([]byte, 40<<20)
+		bomb := make([]byte, 80<<20)
 		const rounds = 5
 		var p [][]byte
 		for i := range int32(rounds) {
