@@ -128,8 +128,9 @@ func (f *front) Request(nr *netio.Request) {
 }
 
 // loopFrameBytes is the longest frame that is decoded on an event loop, Produce
-// requests excepted: what is longer has room for thousands of elements.
-const loopFrameBytes = 64 << 10
+// requests excepted: what is longer has room for thousands of elements, and decoding
+// those takes longer than a connection's share of a turn.
+const loopFrameBytes = 16 << 10
 
 // handle begins a request. One that was delayed holds the connection already.
 func (f *front) handle(nr *netio.Request, k *conn, delayed bool) {
