@@ -38,7 +38,7 @@ func (s *shard) prepareRebalance(ev *coordinator.Event, g *classicGroup, why str
 	case g.allJoined():
 		s.completeJoin(ev, g)
 	default:
-		s.awaitMembers(ev, g)
+		s.awaitMembers(ev, g, 0)
 	}
 }
 
@@ -59,9 +59,13 @@ func (s *shard) awaitFirstMembers(ev *coordinator.Event, g *classicGroup, delay,
 	})
 }
 
-// awaitMembers ends the join phase after the rebalance timeout.
-func (s *shard) awaitMembers(ev *coordinator.Event, g *classicGroup) {
-	s.setJoinTimer(ev, g, g.rebalanceTimeout(), func(ev *coordinator.Event) { s.completeJoin(ev, g) })
+// staticMembersWait is the least time between two looks whether one of a group's
+// static members has come back.
+const staticMembersWait = time.Second
+
+// awaitMembers ends the join phase after the rebalance timeout, or after least if that is longer.
+func (s *shard) awaitMembers(ev *coordinator.Event, g *classicGroup, least time.Duration) {
+	s.setJoinTimer(ev, g, max(g.rebalanceTimeout(), least), func(ev *coordinator.Event) { s.completeJoin(ev, g) })
 }
 
 // setJoinTimer sets the one timer of the join phase.
@@ -100,8 +104,9 @@ func (s *shard) completeJoin(ev *coordinator.Event, g *classicGroup) {
 	}
 	if len(g.members) > 0 && !g.electJoinedLeader() {
 		// Only static members are left and none has come back: wait on until
-		// one does, or their sessions end.
-		s.awaitMembers(ev, g)
+		// one does, or their sessions end. A member may ask for a rebalance
+		// timeout of 0.
+		s.awaitMembers(ev, g, staticMembersWait)
 		return
 	}
 	g.nextGeneration(ev.NowMs())

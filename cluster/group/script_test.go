@@ -37,7 +37,7 @@ import (
 //	txn producer=1 group=g topics=(t-0:5) ; marker producer=1 commit|abort
 //	delete-topic t ; create-topic t [n]
 func TestScripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newScript(t)
 			datadriven.RunTest(t, path, s.run)
