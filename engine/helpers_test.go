@@ -174,6 +174,9 @@ func tryReadAll(l *Log, offset int64) ([]byte, error) {
 			if err != nil {
 				return all, err
 			}
+			if batch.NextOffset() <= offset {
+				return all, fmt.Errorf("a read at %d gave the batch of %d to %d", offset, batch.BaseOffset(), batch.LastOffset())
+			}
 			offset = batch.NextOffset()
 			b = rest
 		}
