@@ -41,8 +41,7 @@ const (
 )
 
 type options struct {
-	spec                                    launch.Spec
-	baseDir                                 string
+	launch.Options
 	partitions, connections, members, waits int
 	settle                                  time.Duration
 	maxBytes                                int64
@@ -62,13 +61,12 @@ func newCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "idle", Short: "Measure what a broker pays for what does nothing",
 		Args: cobra.NoArgs, SilenceErrors: true, SilenceUsage: true,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o, cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.InPlace("idle", func(p *launch.Place) error { return run(cmd.Context(), o, p, cmd.OutOrStdout()) })
+		},
 	}
+	o.AddFlags(cmd, command)
 	f := cmd.Flags()
-	f.StringVar(&o.spec.Binary, "binary", "./kserver", "the broker's executable")
-	f.StringVar(&o.spec.Command, "cmd", command, "command line; {binary}, {dir}, {port} and {backend} are replaced")
-	f.StringVar(&o.spec.Backend, "backend", "auto", "replaces {backend}")
-	f.StringVar(&o.baseDir, "dir", "", "directory for the broker's directory (default: the system's for temporary files)")
 	f.IntVar(&o.partitions, "partitions", 2000, "partitions, each with its files")
 	f.IntVar(&o.connections, "connections", 10000, "connections that have asked for the API versions and are silent")
 	f.IntVar(&o.members, "members", 10000, "connections of group members that send heartbeats")
@@ -91,20 +89,13 @@ type kind struct {
 	open func(ctx context.Context, b *broker, n int) (io.Closer, error)
 }
 
-func run(ctx context.Context, o *options, out io.Writer) (err error) {
-	if o.spec.Dir, err = os.MkdirTemp(o.baseDir, "idle-*"); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(o.spec.Dir)) }()
-	if o.spec.Port, err = launch.FreePort(); err != nil {
-		return err
-	}
-	p, err := o.spec.Start()
+func run(ctx context.Context, o *options, place *launch.Place, out io.Writer) (err error) {
+	p, err := place.Start()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Terminate(timeout)) }()
-	b := &broker{o.spec.Addr(), p.PID()}
+	b := &broker{place.Addr(), p.PID()}
 	first, err := p.Connect(ctx, b.addr, timeout)
 	if err != nil {
 		return err

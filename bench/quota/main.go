@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -19,13 +18,11 @@ import (
 const (
 	startTimeout = 60 * time.Second
 	stopTimeout  = 30 * time.Second
-	logTailBytes = 4 << 10
 )
 
 type options struct {
-	spec      launch.Spec
+	launch.Options
 	endpoint  string
-	baseDir   string
 	warmup    time.Duration
 	window    time.Duration
 	byteRate  float64
@@ -56,12 +53,9 @@ func newCommand() *cobra.Command {
 			return o.run(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
+	o.AddFlags(cmd, launch.DefaultCommand)
 	f := cmd.Flags()
-	f.StringVar(&o.spec.Binary, "binary", "./kserver", "the broker's executable")
-	f.StringVar(&o.spec.Command, "cmd", launch.DefaultCommand, "command line; {binary}, {dir}, {port} and {backend} are replaced")
-	f.StringVar(&o.spec.Backend, "backend", "auto", "replaces {backend}")
 	f.StringVar(&o.endpoint, "endpoint", "", "use the broker at this host:port instead of starting one")
-	f.StringVar(&o.baseDir, "dir", "", "directory for the broker's directory (default: the system's for temporary files)")
 	f.DurationVar(&o.warmup, "warm-up", 15*time.Second, "time before a phase is measured; a quota's first burst lasts 11 s")
 	f.DurationVar(&o.window, "window", 30*time.Second, "time a phase is measured for")
 	f.Float64Var(&o.byteRate, "byte-rate", 2<<20, "bytes per second of producer_byte_rate and consumer_byte_rate")
@@ -73,39 +67,25 @@ func newCommand() *cobra.Command {
 }
 
 // run starts a broker if need be and measures it.
-func (o *options) run(ctx context.Context, out io.Writer) (err error) {
+func (o *options) run(ctx context.Context, out io.Writer) error {
 	if o.endpoint != "" {
 		return o.measure(ctx, o.endpoint, out)
 	}
-	base, err := os.MkdirTemp(o.baseDir, "quota-")
+	return o.InPlace("quota", func(place *launch.Place) error { return o.runIn(ctx, place, out) })
+}
+
+func (o *options) runIn(ctx context.Context, place *launch.Place, out io.Writer) (err error) {
+	p, err := place.Start()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(base)) }()
-	log, err := os.Create(filepath.Join(base, "broker.log"))
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	o.spec.Dir, o.spec.Output = filepath.Join(base, "data"), log
-	if o.spec.Port, err = launch.FreePort(); err != nil {
-		return err
-	}
-	p, err := o.spec.Start()
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err = errors.Join(err, p.Terminate(stopTimeout)); err != nil {
-			err = fmt.Errorf("%w\nthe broker's last words:\n%s", err, launch.Tail(log.Name(), logTailBytes))
-		}
-	}()
-	conn, err := p.Connect(ctx, o.spec.Addr(), startTimeout)
+	defer func() { err = errors.Join(err, p.Terminate(stopTimeout)) }()
+	conn, err := p.Connect(ctx, place.Addr(), startTimeout)
 	if err != nil {
 		return err
 	}
 	if err := conn.Close(); err != nil {
 		return err
 	}
-	return o.measure(ctx, o.spec.Addr(), out)
+	return o.measure(ctx, place.Addr(), out)
 }
