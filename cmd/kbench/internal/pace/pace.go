@@ -11,6 +11,7 @@ package pace
 import (
 	"context"
 	"runtime"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -89,10 +90,22 @@ func (p *Pacer) Wait(ctx context.Context, end int64) (due int64, ok bool) {
 // millisecond when the process is idle, which would show in every latency. Take it with LockThread.
 type ThreadClock struct{}
 
+// maxProcs is the most that LockThread raises GOMAXPROCS to.
+const maxProcs = 256
+
+var procsMu sync.Mutex
+
 // LockThread ties the calling goroutine to its thread until it ends and asks the kernel for the finest timers on it.
-// The thread ends with the goroutine.
+// The thread ends with the goroutine. It also lets one more thread run Go: a thread that sleeps in the kernel keeps its
+// place until Go's scheduler looks again, which in a process that does little else is every 10 ms. As many producers as
+// processors would leave the consumers beside them one turn in 10 ms.
 func LockThread() ThreadClock {
 	runtime.LockOSThread()
+	procsMu.Lock()
+	if n := runtime.GOMAXPROCS(0); n < maxProcs {
+		runtime.GOMAXPROCS(n + 1)
+	}
+	procsMu.Unlock()
 	const nanosecond = 1
 	// Refusal costs some 50 us of precision and nothing else, so it is not an error.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, nanosecond, 0, 0, 0)

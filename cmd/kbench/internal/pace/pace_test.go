@@ -2,6 +2,7 @@ package pace
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -100,5 +101,20 @@ func TestThreadClockSleeps(t *testing.T) {
 	}()
 	if over := <-done; over < 0 {
 		t.Errorf("woke %v early", time.Duration(-over))
+	}
+}
+
+// A thread that sleeps in the kernel must not take the place of those that have work.
+func TestLockThreadAddsAPlace(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		LockThread()
+	}()
+	<-done
+	if n := runtime.GOMAXPROCS(0); n != before+1 {
+		t.Errorf("GOMAXPROCS is %d after %d, want one more", n, before)
 	}
 }
