@@ -40,6 +40,8 @@ type Limits struct {
 	SyncedBytes float64 `json:"synced_bytes_per_second"`
 	// SendfileBytes is the rate from the page cache over loopback TCP to a reader that drops the bytes.
 	SendfileBytes float64 `json:"sendfile_bytes_per_second"`
+	// SendfileAnswers are the same bytes as answers to requests, with what they cost the sender.
+	SendfileAnswers []Answers `json:"sendfile_answers,omitempty"`
 	// CopyBytes is the rate of copying memory larger than the caches, one thread.
 	CopyBytes float64 `json:"copy_bytes_per_second"`
 	// RoundTrip is the median of one byte there and back over loopback TCP, between two threads that sleep.
@@ -58,6 +60,7 @@ func Measure(ctx context.Context, dir string, each time.Duration) (*Limits, erro
 		{"synced overwrites", l.syncOverwrites},
 		{"synced stream", l.syncedStream},
 		{"sendfile", l.sendfile},
+		{"sendfile answers", l.sendfileAnswers},
 		{"memory copy", l.memoryCopy},
 		{"round trip", l.roundTrip},
 	}

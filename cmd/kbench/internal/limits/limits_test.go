@@ -17,6 +17,14 @@ func TestMeasure(t *testing.T) {
 	if l.SyncAppends <= 0 || l.SyncOverwrites <= 0 || l.SyncedBytes <= 0 || l.SendfileBytes < 1e6 || l.CopyBytes < 1e6 || l.RoundTrip <= 0 {
 		t.Errorf("limits %+v", l)
 	}
+	if len(l.SendfileAnswers) != len(answerKinds) {
+		t.Errorf("%d kinds of answers, want %d", len(l.SendfileAnswers), len(answerKinds))
+	}
+	for _, a := range l.SendfileAnswers {
+		if a.BytesPerSecond < 1e6 || a.CPUPerGB <= 0 || a.CPUPerGB > 100 {
+			t.Errorf("answers %+v", a)
+		}
+	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}

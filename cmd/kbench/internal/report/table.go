@@ -76,6 +76,9 @@ func WriteLimits(out io.Writer, l *limits.Limits) error {
 	e.line("4 KiB overwrite + fdatasync\t%s/s\t%s each", Count(l.SyncOverwrites), Duration(time.Duration(1e9/max(l.SyncOverwrites, 1e-9))))
 	e.line("1 MiB append + fdatasync\t%s", Rate(l.SyncedBytes))
 	e.line("sendfile over loopback\t%s", Rate(l.SendfileBytes))
+	for _, a := range l.SendfileAnswers {
+		e.line("sendfile answers of %s x %d\t%s\t%.3f CPU s/GB", humanize.Bytes(uint64(a.Bytes)), a.Connections, Rate(a.BytesPerSecond), a.CPUPerGB)
+	}
 	e.line("memory copy\t%s", Rate(l.CopyBytes))
 	e.line("loopback round trip\t%s", Duration(l.RoundTrip))
 	if e.err != nil {
