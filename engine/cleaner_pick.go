@@ -33,8 +33,9 @@ func (c *logCleaner) grab() (best logToClean, found bool) {
 	c.grabMu.Lock()
 	defer c.grabMu.Unlock()
 	now := c.m.cfg.Clock.Now().UnixMilli()
+	loads := backgroundLoads
 	for _, l := range c.m.Logs() {
-		if !c.candidate(l) {
+		if !c.candidate(l, &loads) {
 			continue
 		}
 		t, err := l.toClean(now)
@@ -56,15 +57,15 @@ func (c *logCleaner) grab() (best logToClean, found bool) {
 	return best, found
 }
 
-// candidate says whether a log may be compacted at all.
-func (c *logCleaner) candidate(l *Log) bool {
+// candidate says whether a log may be compacted at all. It may load so many more.
+func (c *logCleaner) candidate(l *Log, loads *int) bool {
 	if !l.cfg.Load().Compact || l.dir.offline() != nil {
 		return false
 	}
 	c.mu.Lock()
 	busy := c.stopped || c.inProgress[l] || c.uncleanable[l] != nil
 	c.mu.Unlock()
-	return !busy && l.ensureLoaded() == nil
+	return !busy && l.loadForBackground(loads)
 }
 
 // toClean finds what there is to compact at the time now (ms). Kafka's LogCleanerManager.cleanableOffsets and

@@ -25,5 +25,6 @@
 //
 // Everything exported is safe for concurrent use. There is one goroutine per directory (its committer) and one
 // per manager (its janitor: checkpoints, retention, delayed removal), the threads that compact
-// (log.cleaner.threads), none per log. DESIGN.md has the lock order, FORMAT.md every file on disk.
+// (log.cleaner.threads), some that recover logs after a crash and then end
+// (num.recovery.threads.per.data.dir), none per log. DESIGN.md has the lock order, FORMAT.md every file on disk.
 package engine

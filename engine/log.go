@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,8 +68,8 @@ type Log struct {
 	topicIDRead atomic.Bool
 	// unborn: a full disk has kept the log from making its directory so far.
 	unborn atomic.Bool
-	// unrecovered: the last stop was unclean and the log has not been checked yet. Guarded by loadMu.
-	unrecovered bool
+	// unrecovered: the last stop was unclean and the log has not been checked yet. Cleared under loadMu.
+	unrecovered atomic.Bool
 
 	// cleanAborts counts what makes a compaction that is under way invalid: truncation, deletion, a
 	// cleanup.policy without compact. Changed under appendMu, or by SetConfig.
@@ -141,19 +142,15 @@ func (l *Log) TopicID() (id [16]byte, ok bool) {
 	return id, false
 }
 
-// readTopicID looks at the file once; an unreadable one counts as missing.
+// readTopicID looks at the file; an unreadable one counts as missing, and so does that of a deleted log. It takes no
+// lock, because a start asks for all ids while the background recovers logs.
 func (l *Log) readTopicID() {
-	l.appendMu.Lock()
-	defer l.appendMu.Unlock()
-	if l.topicIDRead.Load() {
-		return
-	}
-	id, ok, err := readTopicID(l.m.cfg.FS, l.path)
+	id, ok, err := readTopicID(l.m.cfg.FS, filepath.Join(l.dir.path, l.tp.String()))
 	if err != nil {
 		l.m.logger.Warn("partition.metadata cannot be read", "topic", l.tp.Topic, "partition", l.tp.Partition, "err", err)
 	}
 	if ok {
-		l.topicID.Store(&id)
+		l.topicID.CompareAndSwap(nil, &id)
 	}
 	l.topicIDRead.Store(true)
 }
@@ -361,10 +358,11 @@ func (l *Log) AssignEpochStart(epoch int32) error {
 	return nil
 }
 
-// Size is the number of bytes of all segments' batches.
+// Size is the number of bytes of all segments' batches. Of a log that is not loaded it is asked of the file system,
+// a torn tail included; 0 if that cannot tell.
 func (l *Log) Size() int64 {
-	if l.ensureLoaded() != nil {
-		return 0
+	if !l.loaded.Load() {
+		return l.sizeOnDisk()
 	}
 	l.viewMu.Lock()
 	defer l.viewMu.Unlock()

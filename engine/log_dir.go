@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // logDir is one log directory: its lock, its committer, its checkpoints, and whether it still works.
@@ -29,9 +28,8 @@ type logDir struct {
 	written, checkpointAt atomic.Int64
 	space                 diskSpace
 
-	// recovered logs took recoveryTime, when the last stop was unclean. Written before anybody else sees the directory.
-	recovered    int
-	recoveryTime time.Duration
+	recoverer *recoverer
+	recovered atomic.Int64 // logs, since the start
 
 	// checkpointMu is held while checkpoint files are read or written. It comes before a log's appendMu.
 	checkpointMu sync.Mutex

@@ -16,6 +16,15 @@ import (
 
 const noOffset = math.MaxInt64
 
+// Load makes the log usable, reading its directory and recovering it if nobody has done so yet: the log's other
+// methods do it first, and those without an error answer zeros when it fails. It waits for the disk.
+//
+// Errors: ErrStorage, with ErrCorrupt for a damaged log, or ErrDiskFull, which is tried again; ErrLogClosed.
+func (l *Log) Load() error { return l.ensureLoaded() }
+
+// Loaded reports whether no method of the log waits for a Load any more, because it is done or has failed for good.
+func (l *Log) Loaded() bool { return l.loaded.Load() || l.Err() != nil }
+
 // ensureLoaded makes the log usable, reading its directory when it is first needed.
 func (l *Log) ensureLoaded() error {
 	if l.loaded.Load() {
@@ -53,6 +62,23 @@ func listLogFiles(fsys vfs.FS, dir string) (files logFiles, err error) {
 	return files, nil
 }
 
+// sizeOnDisk adds up the sizes of the log's segment files.
+func (l *Log) sizeOnDisk() (n int64) {
+	l.appendMu.Lock()
+	dir := l.path
+	l.appendMu.Unlock()
+	files, err := listLogFiles(l.m.cfg.FS, dir)
+	if err != nil {
+		return 0
+	}
+	for _, base := range files.bases {
+		if info, err := l.m.cfg.FS.Stat(filepath.Join(dir, offsetFileName(base)+segmentSuffix[logFile])); err == nil {
+			n += info.Size
+		}
+	}
+	return n
+}
+
 // checkPresent makes sure that a log of which something was durable has a segment. A truncation of everything
 // may end in a crash that leaves none, but then it leaves what it has renamed.
 func (files *logFiles) checkPresent(dir string, recoveryPoint int64) error {
@@ -85,7 +111,7 @@ func (l *Log) load() error {
 		s.abandon()
 	}
 	l.segments = nil
-	err := l.loadLocked(l.unrecovered)
+	err := l.loadLocked(l.unrecovered.Load())
 	switch {
 	case isDiskFull(err):
 		return l.dir.refuse(l.tp, err)
@@ -100,7 +126,9 @@ func (l *Log) load() error {
 		l.fail(err)
 		return err
 	}
-	l.unrecovered = false
+	if l.unrecovered.Swap(false) {
+		l.dir.recovered.Add(1)
+	}
 	l.loaded.Store(true)
 	return nil
 }
@@ -115,6 +143,11 @@ func (l *Log) loadLocked(unclean bool) error {
 			return err
 		}
 		checkpointed = l.dir.checkpointed(l.tp)
+	}
+	if unclean {
+		if err := l.settle(&files, checkpointed.recoveryPoint); err != nil {
+			return err
+		}
 	}
 	if changed, err := l.completeSwaps(files.swaps); err != nil {
 		return err

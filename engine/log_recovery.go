@@ -13,7 +13,7 @@ import (
 // recoverSegments checks everything behind the recovery point: what lies below was durable with its indexes
 // when the checkpoint was written. Bytes that are no whole batch with a good checksum are cut off, later
 // segments dropped, indexes and epochs brought up to date. It returns the log end. What was found is durable
-// already (logDir.recover saw to that), and each cut is before it returns. The log is not published yet.
+// already (Log.settle saw to that), and each cut is before it returns. The log is not published yet.
 func (l *Log) recoverSegments(recoveryPoint int64) (end int64, err error) {
 	first := segmentFor(l.segments, recoveryPoint)
 	end = l.segments[first].base

@@ -9,12 +9,10 @@ import (
 var segmentSuffixes = []string{".log", ".index", ".timeindex", txnIndexSuffix, snapshotSuffix}
 
 // applyRetention deletes the oldest segments that retention.ms, retention.bytes or the log start allow to go.
+// The log is loaded.
 // Kafka's UnifiedLog.deleteOldSegments: only whole segments below the high watermark; if even the active one
 // has expired, the log rolls first.
 func (l *Log) applyRetention() error {
-	if err := l.ensureLoaded(); err != nil {
-		return err
-	}
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
 	if err := l.usableLocked(); err != nil {

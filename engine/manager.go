@@ -33,9 +33,9 @@ type LogManager struct {
 	producerExpiry atomic.Int64 // a time.Duration
 }
 
-// OpenLogManager locks the directories, reads their checkpoints and finds the logs in them. After a clean stop
-// logs are read when they are first used; after an unclean one every log is recovered before it returns. A
-// directory that cannot be used is left offline if another one can.
+// OpenLogManager locks the directories, reads their checkpoints and finds the logs in them. Logs are read when they
+// are first used. After an unclean stop that recovers them, and the background recovers all others, see recoverer.
+// A directory that cannot be used is left offline if another one can.
 //
 // Errors: ErrLocked, a mismatch of node or cluster id, ErrStorage.
 func OpenLogManager(cfg Config) (*LogManager, error) {
@@ -62,6 +62,7 @@ func OpenLogManager(cfg Config) (*LogManager, error) {
 			if !cfg.stepped {
 				go d.committer.run()
 			}
+			d.recoverer.start()
 			continue
 		}
 		close(d.committer.done)
@@ -92,6 +93,7 @@ func (m *LogManager) openDirs() error {
 	online := 0
 	for _, path := range m.cfg.Dirs {
 		d := &logDir{m: m, path: path}
+		d.recoverer = &recoverer{d: d}
 		d.committer = newCommitter(d, newRoundSyncer(&m.cfg))
 		m.dirs = append(m.dirs, d)
 		err := d.open()
@@ -200,13 +202,12 @@ func (m *LogManager) settleClusterID() error {
 	return nil
 }
 
-// openLogs finds the partitions of the directory and recovers them if need be.
+// openLogs finds the partitions of the directory. Nothing of them is read.
 func (d *logDir) openLogs() error {
 	entries, err := d.m.cfg.FS.List(d.path)
 	if err != nil {
 		return d.fail(err)
 	}
-	var logs []*Log
 	for _, e := range entries {
 		path := filepath.Join(d.path, e.Name)
 		if e.Dir && strings.HasSuffix(e.Name, deleteDirSuffix) {
@@ -218,80 +219,22 @@ func (d *logDir) openLogs() error {
 			continue
 		}
 		l := d.newLog(tp, path, DefaultLogConfig())
-		l.unrecovered = d.unclean
+		l.unrecovered.Store(d.unclean)
 		if other, found := d.m.logs[tp]; found {
 			return fmt.Errorf("engine: %s is in both %s and %s", tp, other.dir.path, d.path)
 		}
 		d.m.logs[tp] = l
-		logs = append(logs, l)
 	}
-	if !d.unclean {
-		// From here on a crash is one.
-		if err := d.m.cfg.FS.Remove(filepath.Join(d.path, cleanShutdownFile)); err != nil {
-			return d.fail(err)
-		}
-		if err := d.m.cfg.FS.SyncDir(d.path); err != nil {
-			return d.fail(err)
-		}
+	if d.unclean {
+		d.recoverer.logs = sortedLogs(d.logs())
 		return nil
 	}
-	return d.recover(logs)
-}
-
-// recover opens all logs after an unclean stop and records that they are good.
-func (d *logDir) recover(logs []*Log) error {
-	if len(logs) == 0 {
-		return nil
-	}
-	began := d.m.cfg.Clock.Now()
-	// What the last process wrote may be in the page cache only. Before any of it counts as durable, it is made
-	// so, names included; one flush of the file system takes the place of several for each log.
-	if planted(bugRecoveryNotSynced) {
-	} else if err := d.m.cfg.FS.SyncAll(d.path); err != nil {
+	// From here on a crash is one.
+	if err := d.m.cfg.FS.Remove(filepath.Join(d.path, cleanShutdownFile)); err != nil {
 		return d.fail(err)
 	}
-	err := inParallel(len(logs), d.m.cfg.RecoveryThreads, func(i int) error {
-		// A corrupt log is unusable alone, and one that lacks room is tried again when it is used.
-		if err := logs[i].load(); err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrDiskFull) {
-			return err
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	d.recovered, d.recoveryTime = len(logs), d.m.cfg.Clock.Now().Sub(began)
-	d.m.logger.Info("recovered logs after an unclean stop", "dir", d.path, "logs", len(logs), "ms", d.recoveryTime.Milliseconds())
-	if err := d.checkpoint(false); err != nil && !errors.Is(err, ErrDiskFull) {
-		return err
-	}
-	return nil
-}
-
-// inParallel calls f for 0..n-1 on at most threads goroutines and returns the first error, after which no
-// further call begins.
-func inParallel(n, threads int, f func(i int) error) error {
-	var (
-		next   atomic.Int64
-		failed atomic.Pointer[error]
-		wg     sync.WaitGroup
-	)
-	for range min(threads, n) {
-		wg.Go(func() {
-			for failed.Load() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				if err := f(i); err != nil {
-					failed.CompareAndSwap(nil, &err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if p := failed.Load(); p != nil {
-		return *p
+	if err := d.m.cfg.FS.SyncDir(d.path); err != nil {
+		return d.fail(err)
 	}
 	return nil
 }
@@ -334,9 +277,10 @@ type DirInfo struct {
 	Commits CommitStats
 	// AppendedBytes were written to logs since the start.
 	AppendedBytes int64
-	// RecoveredLogs were recovered at the start, because the stop before was unclean, in RecoveryTime.
-	RecoveredLogs int
-	RecoveryTime  time.Duration
+	// RecoveredLogs were recovered since the start, because the stop before was unclean; UnrecoveredLogs still have
+	// to be, by their first use or in the background, which has taken RecoveryTime when it has gone through all.
+	RecoveredLogs, UnrecoveredLogs int
+	RecoveryTime                   time.Duration
 	// Full says that less than the reserve is free, so that clients' appends are refused; RefusedAppends counts
 	// those that were, for that reason or because a write found no space.
 	Full           bool
@@ -349,7 +293,8 @@ func (m *LogManager) Dirs() []DirInfo {
 	for i, d := range m.dirs {
 		infos[i] = DirInfo{
 			Path: d.path, ID: d.meta.directoryID, Err: d.offline(), Commits: d.committer.stats(),
-			AppendedBytes: d.written.Load(), RecoveredLogs: d.recovered, RecoveryTime: d.recoveryTime,
+			AppendedBytes: d.written.Load(), RecoveredLogs: int(d.recovered.Load()),
+			UnrecoveredLogs: d.unrecovered(), RecoveryTime: d.recoverer.recoveryTime(),
 			Full: d.space.full.Load(), RefusedAppends: d.space.refused.Load(),
 		}
 	}
@@ -445,11 +390,31 @@ func (m *LogManager) Checkpoint() error {
 	return errors.Join(errs...)
 }
 
-// RunRetention deletes what the topics' retention settings no longer keep.
+// backgroundLoads is how many logs that nobody has used yet one round of retention, or one look for something to
+// compact, may load: thousands at once would take the disk from those who wait for it. Such a log gets nothing
+// appended, so what it has to delete grows by time alone.
+const backgroundLoads = 500
+
+// loadForBackground loads a log on behalf of a round that may load so many more; false if it cannot be used now.
+// A log that is to be recovered is left to those who do that.
+func (l *Log) loadForBackground(left *int) bool {
+	if l.loaded.Load() {
+		return true
+	}
+	if *left == 0 || l.unrecovered.Load() && !l.dir.recoverer.over.Load() || l.load() != nil {
+		return false
+	}
+	*left--
+	return true
+}
+
+// RunRetention deletes what the topics' retention settings no longer keep. Of the logs that nobody has used since the
+// start it looks at some hundreds each time.
 func (m *LogManager) RunRetention() error {
 	var errs []error
+	loads := backgroundLoads
 	for _, l := range sortedLogs(m.Logs()) {
-		if l.dir.offline() != nil {
+		if l.dir.offline() != nil || !l.loadForBackground(&loads) {
 			continue
 		}
 		if err := l.applyRetention(); err != nil && !errors.Is(err, ErrLogClosed) {
@@ -487,12 +452,15 @@ func (m *LogManager) logCheckpointError(err error) {
 }
 
 // Close syncs and closes all logs so that the next start needs no recovery, and gives the directories back.
-// Appends get ErrLogClosed from its beginning on. A directory that cannot be closed cleanly is recovered at
-// the next start. Call it once.
+// Appends get ErrLogClosed from its beginning on. A directory that cannot be closed cleanly, or has logs that were
+// not recovered yet, is recovered after the next start. Call it once.
 func (m *LogManager) Close() error {
 	m.createMu.Lock()
 	m.closed = true
 	m.createMu.Unlock()
+	for _, d := range m.dirs {
+		d.recoverer.stop()
+	}
 	m.scrub.stop()
 	m.cleaner.stop()
 	m.janitor.stop()
@@ -525,6 +493,11 @@ func (d *logDir) close() error {
 	if err := d.checkpoint(true); err != nil {
 		return err
 	}
+	if n := d.unrecovered(); n > 0 {
+		// Their recovery points stand; the others' are at their ends, and cost the next start nothing.
+		d.m.logger.Warn("stopped before all logs were recovered: the next start counts as one after a crash", "dir", d.path, "logs", n)
+		return nil
+	}
 	path := filepath.Join(d.path, cleanShutdownFile)
 	return vfs.ReplaceFileDurably(d.m.cfg.FS, d.path, path, []byte(`{"version":0,"brokerEpoch":-1}`))
 }
@@ -533,9 +506,12 @@ func (d *logDir) close() error {
 func (m *LogManager) closeFiles() {
 	for _, l := range m.Logs() {
 		l.fail(fmt.Errorf("%w: %s", ErrLogClosed, l.tp))
-		for _, s := range l.segmentList() {
+		l.appendMu.Lock() // a load may be under way
+		l.closed = true
+		for _, s := range l.segments {
 			s.abandon()
 		}
+		l.appendMu.Unlock()
 	}
 }
 

@@ -13,12 +13,9 @@ func (m *LogManager) Counts() Counts {
 	logs := m.Logs()
 	c := Counts{Logs: len(logs), OpenFiles: m.OpenFiles()}
 	for _, l := range logs {
-		l.viewMu.Lock()
-		n := len(l.segments)
-		l.viewMu.Unlock()
-		c.Segments += n
-		if n > 0 {
+		if l.loaded.Load() {
 			c.Loaded++
+			c.Segments += len(l.segmentList())
 		}
 	}
 	return c

@@ -49,6 +49,8 @@ const (
 	scrubCheckpointFile = "scrub-offset-checkpoint"
 	// scrubCheckpointInterval is how often it is written during a pass.
 	scrubCheckpointInterval = 30 * time.Second
+	// scrubLoadBytes is what the load of a log counts, which reads a few pages here and there.
+	scrubLoadBytes = 64 << 10
 	// maxDamaged bounds what is remembered of one segment: behind that many stretches it counts as damaged whole.
 	maxDamaged = 64
 )
@@ -130,7 +132,13 @@ func (s *scrubber) pass(d *logDir) {
 	}
 	noted := s.m.cfg.Clock.Now()
 	for _, l := range sortedLogs(d.logs()) {
-		if before(l.tp, first) || l.ensureLoaded() != nil {
+		if before(l.tp, first) || s.stopped() {
+			continue
+		}
+		if !l.loaded.Load() {
+			s.throttle.use(scrubLoadBytes, s.m.cfg.ScrubBytesPerSecond, s.stopping)
+		}
+		if l.ensureLoaded() != nil {
 			continue
 		}
 		for _, seg := range l.segmentList() {

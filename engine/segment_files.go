@@ -65,13 +65,25 @@ func (p *handlePool) evictLocked(n int) {
 		if !s.mu.TryLock() {
 			continue
 		}
-		if s.pins == 0 && !s.dirty.Load() && !s.used {
+		if s.idleLocked() && !s.used {
 			closed := s.closeFilesLocked()
 			p.removeLocked(s, closed)
 			n -= closed
 		}
 		s.used = false
 		s.mu.Unlock()
+	}
+}
+
+// idleLocked: the segment's descriptors may be closed. Its mu is held.
+func (s *LogSegment) idleLocked() bool { return s.pins == 0 && !s.dirty.Load() }
+
+// closeIdle closes the segment's descriptors if nobody needs them now.
+func (s *LogSegment) closeIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.idleLocked() {
+		s.closeAndForgetLocked()
 	}
 }
 
