@@ -80,11 +80,11 @@ func (f gateFile) Sync() error {
 }
 
 // startOn starts a broker whose data is in fs.
-func startOn(t *testing.T, fs vfs.FS) *Broker {
+func startOn(t *testing.T, fs vfs.FS, more ...configs.Setting) *Broker {
 	t.Helper()
-	cfg, err := configs.ParseBroker(
+	cfg, err := configs.ParseBroker(append(more,
 		configs.FlagSetting("listeners", "PLAINTEXT://127.0.0.1:0"), configs.FlagSetting("log.dirs", "/data"),
-		configs.FlagSetting("io.backend", "epoll"))
+		configs.FlagSetting("io.backend", "epoll"))...)
 	if err != nil {
 		t.Fatal(err)
 	}

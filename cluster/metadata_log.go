@@ -24,5 +24,8 @@ func (m metadataLog) WaitDurable(ctx context.Context, end int64) error {
 
 // Replay implements controller.Log.
 func (m metadataLog) Replay(fn func(recordbatch.Batch) error) error {
+	if err := m.log.Load(); err != nil {
+		return err
+	}
 	return replay(m.log, m.log.LogEndOffset(), fn)
 }

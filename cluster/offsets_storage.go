@@ -44,6 +44,9 @@ func (s *topicStorage) Replay(partition int32, fn func(recordbatch.Batch) error)
 	if err != nil {
 		return err
 	}
+	if err := p.Activate(); err != nil {
+		return err
+	}
 	return replay(p.Log(), p.HighWatermark(), fn)
 }
 

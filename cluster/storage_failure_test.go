@@ -197,7 +197,7 @@ func TestF1DirectoryDies(t *testing.T) {
 	fault.ClearRules()
 	b = serveOn(t, fault, "/one,/two")
 	p, perr := b.replicas.Partition("t", inTwo)
-	if perr != nil || p.HighWatermark() < 1 || fetchCode(t, b, inTwo) != protocol.None {
+	if perr != nil || p.Activate() != nil || p.HighWatermark() < 1 || fetchCode(t, b, inTwo) != protocol.None {
 		t.Fatalf("records of the directory that came back: %v, high watermark %d", perr, p.HighWatermark())
 	}
 	stopBroker(t, b)

@@ -35,7 +35,8 @@ const adminClientID = "__admin_client"
 
 // What takes long is appended on a worker, and the connection's next request
 // begins when that is done: requests of many bytes or partitions, batches that
-// decompress to much, and those that have to be compressed anew. Among them a
+// decompress to much, those that have to be compressed anew, and the first ones
+// to partitions whose log has to be read, or recovered, first. Among them a
 // small request has a second try as light work, so that records that pack well do
 // not queue behind those that only seem to.
 
@@ -210,7 +211,7 @@ func (d *delayedProduce) appendPartition(i, j int, topic *replica.Topic, terr *p
 		p, err = topic.Partition(rp.Partition)
 	}
 	limit, ok := d.allow(rp.Records)
-	if !ok {
+	if !ok || p != nil && d.onLoop() && !p.Loaded() {
 		return false
 	}
 	switch info, aerr := appendBatch(p, err, req, rp.Records, limit); {
@@ -230,6 +231,9 @@ func (d *delayedProduce) appendPartition(i, j int, topic *replica.Topic, terr *p
 	d.resp.Topics[i].Partitions = append(d.resp.Topics[i].Partitions, part)
 	return true
 }
+
+// onLoop says that this is the first try, which may not wait for the disk.
+func (d *delayedProduce) onLoop() bool { return d.bounded && !d.light }
 
 // allow is what a batch may decompress to, 0 without a limit; false when that is
 // too little to try. Batches that are not compressed cost nothing of it.

@@ -11,7 +11,8 @@ import (
 //
 // For each partition: the largest leader epoch known that is not newer than the
 // requested one, and the offset at which it ended; the log end offset for the
-// latest. A newer epoch than any known gives -1, -1. Leader only.
+// latest. A newer epoch than any known gives -1, -1. Leader only. It runs on a
+// worker: the log may have to be read first.
 // v3 replica_id · v4 flexible.
 func handle23OffsetForLeaderEpoch(b *Broker, r *Request) {
 	var req kmsg.OffsetForLeaderEpochRequest

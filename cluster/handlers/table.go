@@ -50,7 +50,7 @@ var table = []API{
 	{Key: 20, Min: 1, Max: 6, Mode: OnWorker, Estimate: decoded, Handle: handle20DeleteTopics},
 	{Key: 21, Min: 0, Max: 2, Mode: OnWorker, Estimate: decoded, Handle: handle21DeleteRecords},
 	{Key: 22, Min: 0, Max: 5, Mode: OnWorker, Estimate: small, Handle: handle22InitProducerID},
-	{Key: 23, Min: 2, Max: 4, Mode: OnLoop, Estimate: decoded, Handle: handle23OffsetForLeaderEpoch},
+	{Key: 23, Min: 2, Max: 4, Mode: OnWorker, Estimate: decoded, Handle: handle23OffsetForLeaderEpoch},
 	{Key: 32, Min: 1, Max: 4, Mode: OnWorker, Estimate: decoded, Handle: handle32DescribeConfigs},
 	{Key: 33, Min: 0, Max: 2, Mode: OnWorker, Estimate: decoded, Handle: handle33AlterConfigs},
 	{Key: 34, Min: 1, Max: 2, Mode: OnWorker, Estimate: decoded, Handle: handle34AlterReplicaLogDirs},

@@ -12,8 +12,9 @@ func (c *catalogue) storage(src *Sources) {
 	rounds := c.timing("log_commit_duration_seconds", "Time of a commit round, in which everything appended since the last one is synced together. Kafka: LogFlushRateAndTimeMs.", "dir")
 	committed := c.counter("log_committed_logs_total", "Logs committed, one for each round they were in; divided by the rounds, how many share one.", "dir")
 	synced := c.counter("log_synced_files_total", "Files and directories synced in commit rounds.", "dir")
-	recovered := c.gauge("log_recovered_logs", "Logs recovered at the start because the stop before was not clean.", "dir")
-	recovery := c.gauge("log_recovery_seconds", "Time that took.", "dir")
+	recovered := c.gauge("log_recovered_logs", "Logs recovered since the start because the stop before was not clean.", "dir")
+	unrecovered := c.gauge("log_unrecovered_logs", "Logs still to be recovered, by their first use or in the background. Kafka: remainingLogsToRecover.", "dir")
+	recovery := c.gauge("log_recovery_seconds", "Time until the background had gone through all of them.", "dir")
 
 	cleanings := c.counter("log_cleanings_total", "Compactions of logs, by result: cleaned, aborted (the log changed meanwhile), failed.", "result")
 	cleaning := c.gauge("log_cleanings_in_progress", "Logs being compacted.")
@@ -43,6 +44,7 @@ func (c *catalogue) storage(src *Sources) {
 			s.count(committed, int64(d.Commits.Logs), d.Path)
 			s.count(synced, int64(d.Commits.Files), d.Path)
 			s.count(recovered, int64(d.RecoveredLogs), d.Path)
+			s.count(unrecovered, int64(d.UnrecoveredLogs), d.Path)
 			s.put(recovery, d.RecoveryTime.Seconds(), d.Path)
 		}
 		k := src.Logs.CleanerStats()

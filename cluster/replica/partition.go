@@ -55,21 +55,29 @@ func (p *Partition) Log() *engine.Log { return p.log }
 // Leadership is the current one.
 func (p *Partition) Leadership() Leadership { return *p.leadership.Load() }
 
-// activate raises the high watermark to what the log found durable when it was
-// opened. It happens at the partition's first use, because it opens the log: a
-// start with thousands of partitions opens none.
-func (p *Partition) activate() {
-	if !p.activated.Load() {
-		p.Durable(p.log.DurableEndOffset())
-		p.activated.Store(true)
+// Loaded reports whether the partition's log has been read, and recovered, since
+// the start. A start with thousands of partitions reads none: the first use does,
+// and waits for the disk, so an event loop leaves it to a worker. A log that
+// cannot be read counts as loaded: whoever uses it gets the error at once.
+func (p *Partition) Loaded() bool { return p.activated.Load() || p.log.Loaded() }
+
+// Activate loads the log at the partition's first use and raises the high
+// watermark to what was found durable. It waits for the disk.
+func (p *Partition) Activate() error {
+	if p.activated.Load() {
+		return nil
 	}
+	if err := p.log.Load(); err != nil {
+		return err
+	}
+	p.Durable(p.log.DurableEndOffset())
+	p.activated.Store(true)
+	return nil
 }
 
-// HighWatermark is the exclusive end of what is acknowledged.
-func (p *Partition) HighWatermark() int64 {
-	p.activate()
-	return p.log.HighWatermark()
-}
+// HighWatermark is the exclusive end of what is acknowledged, once the partition
+// is active.
+func (p *Partition) HighWatermark() int64 { return p.log.HighWatermark() }
 
 // Durable implements engine.DurableListener: the log's durable end has moved.
 func (p *Partition) Durable(end int64) {
@@ -95,13 +103,17 @@ func (p *Partition) remove() {
 // client's leader epoch, when it knows one (>= 0), is the current one
 // (KIP-320).
 func (p *Partition) checkLeader(epoch int32) *protocol.Error {
-	p.activate()
 	l := p.leadership.Load()
-	switch {
-	case p.deleted.Load():
+	if p.deleted.Load() {
 		return errUnknownPartition
-	case !l.IsLeader:
+	}
+	if !l.IsLeader {
 		return errNotLeader
+	}
+	if err := p.Activate(); err != nil {
+		return KafkaError(err)
+	}
+	switch {
 	case p.log.Err() != nil:
 		return KafkaError(p.log.Err())
 	case epoch < 0 || epoch == l.LeaderEpoch:
@@ -183,6 +195,9 @@ type FetchResult struct {
 // comes whole whatever its size (KIP-74). It may wait for the disk unless
 // noWait is set: then ok is false when it would have to, and nothing is pinned.
 func (p *Partition) Read(req *FetchRequest, maxBytes int, atLeastOne, noWait bool) (res FetchResult, ok bool) {
+	if noWait && !p.Loaded() {
+		return res, false
+	}
 	if err := p.checkLeader(req.CurrentLeaderEpoch); err != nil {
 		return FailedFetch(err), true
 	}
@@ -235,8 +250,12 @@ func FailedFetch(err *protocol.Error) FetchResult {
 
 // Available is the number of bytes a reader at req.Offset could get now, and
 // whether its offset lies in an older segment than the end of what it may see:
-// a wait for more bytes is over in that case.
+// a wait for more bytes is over in that case. It never waits for the disk; of a log
+// that is not loaded nothing is known, and a wait is over, too.
 func (p *Partition) Available(req *FetchRequest) (bytes int64, older bool, err *protocol.Error) {
+	if !p.Loaded() {
+		return 0, true, nil
+	}
 	if err := p.checkLeader(req.CurrentLeaderEpoch); err != nil {
 		return 0, false, err
 	}
