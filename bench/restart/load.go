@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"kserver/bench/internal/launch"
+	"kserver/cmd/kbench/wire"
+)
+
+const produceTimeoutMs = 60_000
+
+// latencies of requests, sorted.
+type latencies []time.Duration
+
+// at is a quantile, 0 when there are none.
+func (l latencies) at(q float64) time.Duration {
+	if len(l) == 0 {
+		return 0
+	}
+	return l[min(int(q*float64(len(l))), len(l)-1)]
+}
+
+// writer writes batches of one record, one request at a time.
+type writer struct {
+	conn   *wire.Conn
+	frames map[int32]*wire.ProduceFrame
+	bytes  int
+	reader *wire.ProduceReader
+}
+
+func newWriter(conn *wire.Conn, bytes int, partitions ...int32) (*writer, error) {
+	r, err := conn.NewProduceReader()
+	w := &writer{conn: conn, frames: map[int32]*wire.ProduceFrame{}, bytes: bytes, reader: r}
+	for _, p := range partitions {
+		if err == nil {
+			_, err = w.frame(p)
+		}
+	}
+	return w, err
+}
+
+func (w *writer) frame(partition int32) (*wire.ProduceFrame, error) {
+	if f := w.frames[partition]; f != nil {
+		return f, nil
+	}
+	random := rand.NewChaCha8([32]byte{byte(partition)})
+	b, err := wire.EncodeBatch(1, w.bytes-wire.BatchBytes(1, 0), wire.CodecNone, time.Now().UnixMilli(), func(_ int, v []byte) { _, _ = random.Read(v) })
+	if err != nil {
+		return nil, err
+	}
+	f, err := w.conn.NewProduceFrame(topic, partition, -1, produceTimeoutMs, b)
+	if err == nil {
+		w.frames[partition] = f
+	}
+	return f, err
+}
+
+// write appends one batch and returns when it is acknowledged.
+func (w *writer) write(partition int32) error {
+	f, err := w.frame(partition)
+	if err != nil {
+		return err
+	}
+	if err := w.conn.WriteFrame(f.Bytes(), 1); err != nil {
+		return err
+	}
+	res, err := w.reader.Next()
+	if err != nil {
+		return err
+	}
+	return res.Err
+}
+
+// onConnections runs f on each of the load's connections.
+func onConnections(ctx context.Context, o *options, addr string, f func(i int, conn *wire.Conn) error) error {
+	errs := make([]error, o.connections)
+	var wg sync.WaitGroup
+	for i := range o.connections {
+		wg.Go(func() {
+			conn, err := wire.Dial(ctx, addr, "restart", timeout)
+			if err == nil {
+				err = errors.Join(f(i, conn), conn.Close())
+			}
+			errs[i] = err
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// fill makes the topic and its segments, unless they are there, and stops the broker.
+func fill(ctx context.Context, o *options, p *launch.Place) (err error) {
+	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
+		return err
+	}
+	proc, err := p.Start()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, proc.Terminate(timeout)) }()
+	conn, err := proc.Connect(ctx, p.Addr(), timeout)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := o.createTopic(conn); errors.Is(err, kerr.TopicAlreadyExists) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return onConnections(ctx, o, p.Addr(), func(i int, conn *wire.Conn) error {
+		w, err := newWriter(conn, o.batchBytes)
+		for partition := int32(i); err == nil && int(partition) < o.partitions; partition += int32(o.connections) {
+			for n := 0; err == nil && n < o.segments*o.segmentBatches; n++ {
+				err = errors.Join(w.write(partition), ctx.Err())
+			}
+			delete(w.frames, partition)
+		}
+		return err
+	})
+}
+
+// createTopic makes a topic whose segments hold so many batches.
+func (o *options) createTopic(conn *wire.Conn) error {
+	bytes, name := o.segmentBatches*o.batchBytes, "segment.bytes"
+	if bytes < 1<<20 {
+		name = "internal.segment.bytes"
+	}
+	req := kmsg.NewPtrCreateTopicsRequest()
+	req.TimeoutMillis = produceTimeoutMs
+	t := kmsg.NewCreateTopicsRequestTopic()
+	t.Topic, t.NumPartitions, t.ReplicationFactor = topic, int32(o.partitions), -1
+	c := kmsg.NewCreateTopicsRequestTopicConfig()
+	c.Name, c.Value = name, kmsg.StringPtr(strconv.Itoa(bytes))
+	t.Configs = append(t.Configs, c)
+	req.Topics = append(req.Topics, t)
+	resp, err := conn.Do(req, timeout)
+	if err != nil {
+		return err
+	}
+	if r := resp.(*kmsg.CreateTopicsResponse).Topics; len(r) != 1 {
+		return fmt.Errorf("the answer names %d topics", len(r))
+	} else if err := kerr.ErrorForCode(r[0].ErrorCode); err != nil {
+		return err
+	}
+	return nil
+}
+
+// load writes to the hot partitions for so long, and returns the latency of each request.
+func load(ctx context.Context, o *options, p *launch.Place, d time.Duration) (all latencies, err error) {
+	until := time.Now().Add(d)
+	var mu sync.Mutex
+	err = onConnections(ctx, o, p.Addr(), func(i int, conn *wire.Conn) error {
+		w, err := newWriter(conn, 1000)
+		var took latencies
+		for n := i; err == nil && time.Now().Before(until); n += o.connections {
+			began := time.Now()
+			err = errors.Join(w.write(int32(n%o.hot)), ctx.Err())
+			took = append(took, time.Since(began))
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, took...)
+		return err
+	})
+	slices.Sort(all)
+	return all, err
+}
