@@ -18,7 +18,11 @@ import (
 	"kserver/cmd/kbench/wire"
 )
 
-const produceTimeoutMs = 60_000
+const (
+	produceTimeoutMs = 60_000
+	// lengthBytes is the most by which the lengths in a record grow with its value.
+	lengthBytes = 8
+)
 
 // latencies of requests, sorted.
 type latencies []time.Duration
@@ -55,7 +59,7 @@ func (w *writer) frame(partition int32) (*wire.ProduceFrame, error) {
 		return f, nil
 	}
 	random := rand.NewChaCha8([32]byte{byte(partition)})
-	b, err := wire.EncodeBatch(1, w.bytes-wire.BatchBytes(1, 0), wire.CodecNone, time.Now().UnixMilli(), func(_ int, v []byte) { _, _ = random.Read(v) })
+	b, err := wire.EncodeBatch(1, w.bytes-wire.BatchBytes(1, 0)-lengthBytes, wire.CodecNone, time.Now().UnixMilli(), func(_ int, v []byte) { _, _ = random.Read(v) })
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +135,9 @@ func fill(ctx context.Context, o *options, p *launch.Place) (err error) {
 	})
 }
 
+// partitionsPerRequest is how many are asked for at a time: brokers refuse to make many thousands at once.
+const partitionsPerRequest = 1000
+
 // createTopic makes a topic whose segments hold so many batches.
 func (o *options) createTopic(conn *wire.Conn) error {
 	bytes, name := o.segmentBatches*o.batchBytes, "segment.bytes"
@@ -140,7 +147,7 @@ func (o *options) createTopic(conn *wire.Conn) error {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.TimeoutMillis = produceTimeoutMs
 	t := kmsg.NewCreateTopicsRequestTopic()
-	t.Topic, t.NumPartitions, t.ReplicationFactor = topic, int32(o.partitions), -1
+	t.Topic, t.NumPartitions, t.ReplicationFactor = topic, int32(min(o.partitions, partitionsPerRequest)), -1
 	c := kmsg.NewCreateTopicsRequestTopicConfig()
 	c.Name, c.Value = name, kmsg.StringPtr(strconv.Itoa(bytes))
 	t.Configs = append(t.Configs, c)
@@ -154,7 +161,31 @@ func (o *options) createTopic(conn *wire.Conn) error {
 	} else if err := kerr.ErrorForCode(r[0].ErrorCode); err != nil {
 		return err
 	}
+	for n := partitionsPerRequest; n < o.partitions; {
+		n = min(n+partitionsPerRequest, o.partitions)
+		if err := addPartitions(conn, n); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// addPartitions brings the topic to n partitions.
+func addPartitions(conn *wire.Conn, n int) error {
+	req := kmsg.NewPtrCreatePartitionsRequest()
+	req.TimeoutMillis = produceTimeoutMs
+	t := kmsg.NewCreatePartitionsRequestTopic()
+	t.Topic, t.Count = topic, int32(n)
+	req.Topics = append(req.Topics, t)
+	resp, err := conn.Do(req, timeout)
+	if err != nil {
+		return err
+	}
+	r := resp.(*kmsg.CreatePartitionsResponse).Topics
+	if len(r) != 1 {
+		return fmt.Errorf("the answer names %d topics", len(r))
+	}
+	return kerr.ErrorForCode(r[0].ErrorCode)
 }
 
 // load writes to the hot partitions for so long, and returns the latency of each request.
