@@ -41,8 +41,10 @@ type Conn struct {
 	fd     int
 	handle handle
 	state  connState
-	queued bool // in loop.ready or loop.later
-	ending bool // Finish was called: closes once what was delivered is answered
+	queued bool   // in loop.ready or loop.later
+	late   bool   // in loop.later
+	lateAt uint64 // ... since this turn of the loop
+	ending bool   // Finish was called: closes once what was delivered is answered
 	err    error
 
 	io    connIO
@@ -122,9 +124,8 @@ func (c *Conn) work() {
 // yield has the connection come again in the next turn when it has used up its
 // share of this one and there is more to deliver.
 func (c *Conn) yield() {
-	if c.state == connOpen && !c.queued && c.input.buffered() > 0 && c.shareSpent() {
-		c.queued = true
-		c.loop.later = append(c.loop.later, c)
+	if c.state == connOpen && c.input.buffered() > 0 && c.shareSpent() {
+		c.loop.postpone(c)
 	}
 }
 

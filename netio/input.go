@@ -14,6 +14,9 @@ const (
 	// reading. Small enough to bound memory, large enough that a short pause
 	// needs no system call.
 	readAheadBytes = 64 << 10
+	// standingAheadBytes is the same while the peer takes no output: who does not
+	// read its answers is in no hurry to have more of its requests read.
+	standingAheadBytes = 4 << 10
 	// directBytes is the rest of a frame from which a back-end that reads with
 	// plain calls reads straight into the frame's buffer.
 	directBytes = 16 << 10
@@ -42,18 +45,21 @@ func (in *input) buffered() int { return in.end - in.start }
 
 // blocked reports that no frame may be delivered now.
 func (c *Conn) blocked() bool {
-	cfg := &c.loop.srv.cfg
 	return c.state != connOpen || c.ending || c.input.held != nil || c.input.delivering || c.loop.draining ||
-		c.slots.len >= cfg.MaxPendingRequests || c.output.queued > cfg.MaxQueuedOutputBytes ||
-		c.output.queued > readAheadBytes && c.loop.srv.budget.spent()
+		c.slots.len >= c.loop.srv.cfg.MaxPendingRequests || c.unread()
 }
 
 // Bounds of what one connection may have delivered in one turn while others
-// wait. The time is looked at every few requests.
+// wait. The time is looked at every few requests. The requests of a share are
+// divided by the connections that wait for their next one, and once a turn has
+// served a few and taken turnTime, one request is a share: however many connections
+// have much to do, one with little waits for about one request of each.
 const (
 	shareRequests = 64
 	shareStep     = 4
 	shareTime     = 500 * time.Microsecond
+	fullShares    = 4
+	turnTime      = fullShares * shareTime
 )
 
 // shareSpent reports that no further frame may be delivered in this turn.
@@ -62,13 +68,19 @@ func (c *Conn) shareSpent() bool {
 }
 
 // mayDeliver reports that a frame may be delivered now.
-func (c *Conn) mayDeliver() bool { return !c.blocked() && !c.shareSpent() }
+func (c *Conn) mayDeliver() bool { return !c.blocked() && !c.late && !c.shareSpent() }
 
 // takeShare counts a delivery against the share of the turn.
 func (c *Conn) takeShare() {
 	l := c.loop
 	if c.turn != l.turnNo {
 		c.turn, c.delivered = l.turnNo, 0
+		switch waiting := len(l.later); {
+		case l.long():
+			c.delivered = shareRequests - 1
+		case waiting > fullShares:
+			c.delivered = shareRequests - max(1, min(shareStep, shareRequests/waiting))
+		}
 	}
 	if c.delivered++; c.delivered%shareStep != 0 {
 		return
@@ -302,7 +314,11 @@ func (c *Conn) onReadEnd(err error) {
 // updateReading tells the driver whether to read.
 func (c *Conn) updateReading() {
 	in := &c.input
-	want := !in.eof && !c.ending && !(!c.mayDeliver() && in.buffered() >= readAheadBytes) && !c.starve()
+	ahead := readAheadBytes
+	if c.output.standing(c.loop.turnNo) {
+		ahead = standingAheadBytes
+	}
+	want := !in.eof && !c.ending && !(!c.mayDeliver() && in.buffered() >= ahead) && !c.starve()
 	if want != c.io.reading {
 		c.io.reading = want
 		if !want {

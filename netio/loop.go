@@ -3,6 +3,7 @@ package netio
 import (
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -24,12 +25,14 @@ type Loop struct {
 	open    atomic.Int64 // connections, also those being handed over to this loop
 	lost    atomic.Bool  // the loop has failed; atomic
 
-	mem    arena
-	start  time.Time
-	now    time.Time
-	nowNs  int64 // since start
-	timers timerHeap
-	turnNo uint64 // one more before every wait
+	mem        arena
+	start      time.Time
+	now        time.Time
+	nowNs      int64 // since start
+	timers     timerHeap
+	turnNo     uint64 // one more before every wait
+	shares     int    // connections served in turn sharesTurn
+	sharesTurn uint64
 
 	conns     []*Conn  // by slot, nil: free
 	gens      []uint32 // by slot
@@ -37,7 +40,7 @@ type Loop struct {
 	nconns    int
 
 	ready   []*Conn    // have work this turn
-	later   []*Conn    // have work next turn: they used up their share
+	later   []*Conn    // have work in a turn to come, in order: they used up their share
 	dying   []*Conn    // to be torn down this turn
 	freeReq []*Request // for reuse
 
@@ -183,15 +186,56 @@ func (l *Loop) enqueue(c *Conn) {
 	}
 }
 
-// runReady gives every connection with work its turn: sending, delivering what
-// waited, and finally teardown. Connections that used up their share wait for
-// the next turn, so that the kernel is asked in between.
-func (l *Loop) runReady() {
-	if len(l.later) > 0 {
-		l.ready = append(l.ready, l.later...)
-		clear(l.later)
-		l.later = l.later[:0]
+// long reports that the turn has gone on for long, once for each connection it
+// serves.
+func (l *Loop) long() bool {
+	if l.sharesTurn != l.turnNo {
+		l.sharesTurn, l.shares = l.turnNo, 0
 	}
+	l.shares++
+	return l.shares > fullShares && time.Since(l.start)-time.Duration(l.nowNs) >= turnTime
+}
+
+// postpone has a connection that used up its share come again in a later turn.
+func (l *Loop) postpone(c *Conn) {
+	if !c.queued {
+		c.queued, c.late, c.lateAt = true, true, l.turnNo
+		l.later = append(l.later, c)
+	}
+}
+
+// laterTime is how long one turn may go on serving connections that used up their
+// share in an earlier one: what new work of the others waits for, at most.
+const laterTime = time.Millisecond
+
+// runReady gives every connection with work its turn: sending, delivering what
+// waited, and finally teardown. Those that used up their share in an earlier turn
+// come after the others, the one that waits longest first, as many as laterTime
+// allows; then the kernel is asked again.
+func (l *Loop) runReady() {
+	l.runNew()
+	if len(l.later) == 0 {
+		return
+	}
+	begin := time.Since(l.start)
+	n := 0
+	for n < len(l.later) && l.later[n].lateAt != l.turnNo {
+		c := l.later[n]
+		l.later[n] = nil
+		n++
+		c.queued, c.late = false, false
+		c.work()
+		if time.Since(l.start)-begin >= laterTime {
+			break
+		}
+	}
+	l.later = slices.Delete(l.later, 0, n)
+	l.runNew()
+}
+
+// runNew serves the connections with work that have not used up their share, and
+// tears down those that end.
+func (l *Loop) runNew() {
 	for len(l.ready)+len(l.dying) > 0 {
 		for i := 0; i < len(l.ready); i++ {
 			c := l.ready[i]

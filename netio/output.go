@@ -41,6 +41,7 @@ const (
 type output struct {
 	queued int // bytes answered and not sent, staged or not
 	wait   outputWait
+	began  uint64 // turn of the loop in which waitSent began
 
 	buf    []byte   // memory to send
 	more   bool     // a file range of the same answer follows directly
@@ -63,15 +64,38 @@ func (o *output) busy() bool {
 	return len(o.buf) > 0 || o.file.n > 0 || o.gather != nil || o.wait != waitNothing
 }
 
+// standing reports, in a turn of the loop, that the socket is full, or was and has
+// not taken what it left: a send that finds room ends in the wait that submits it,
+// which is the turn after its own.
+func (o *output) standing(turn uint64) bool {
+	switch o.wait {
+	case waitNothing:
+		return len(o.buf) > 0 || o.file.n > 0
+	case waitSent:
+		return turn > o.began+1
+	default:
+		return o.wait == waitWritable
+	}
+}
+
+// unreadBytes is how much output a connection may have queued to be served on
+// while a quarter of the budget is taken.
+const unreadBytes = 4 << 10
+
+// unread reports that the peer has to read its answers before further requests
+// are served: the socket takes no more, or too much is queued. What is queued in a
+// turn may be much, because the turn sends it at once, unless memory gets short.
+func (c *Conn) unread() bool {
+	o, s := &c.output, c.loop.srv
+	return o.standing(c.loop.turnNo) || o.queued > s.cfg.MaxQueuedOutputBytes || o.queued > unreadBytes && s.budget.begun()
+}
+
 // pump sends what may be sent now.
 func (c *Conn) pump() {
 	o := &c.output
 	for share := turnBytes; c.state == connOpen && o.wait == waitNothing; {
 		if share <= 0 {
-			if !c.queued {
-				c.queued = true
-				c.loop.later = append(c.loop.later, c)
-			}
+			c.loop.postpone(c)
 			break
 		}
 		switch {
@@ -237,7 +261,7 @@ func (c *Conn) sendMemory() int {
 	} else {
 		var async bool
 		if n, async, err = l.drv.send(c, p); async {
-			o.wait = waitSent
+			o.wait, o.began = waitSent, l.turnNo
 			return 0
 		}
 	}

@@ -381,6 +381,37 @@ func TestQueuedOutputStopsDelivery(t *testing.T) {
 	})
 }
 
+// Who does not read the answers is not served further, however little is queued.
+func TestFullSocketStopsDelivery(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b Backend) {
+		answer := pattern(1, 6<<20) // more than the buffers of both ends take
+		s := serve(t, b, Config{SendBufferBytes: 4 << 10}, &testHandler{request: func(r *Request) {
+			r.Response().Write(answer[:1+int(r.Frame()[0])*(len(answer)-1)])
+			r.Respond()
+		}})
+		c := s.dial()
+		c.send([]byte{1})
+		eventually(t, "the answer is on its way", func() bool { return s.Stats().Frames == 1 })
+		for range 4 { // turns in which the first send could have ended
+			onLoop(t, s.loops[0], func() {})
+		}
+		const more = 20
+		received := s.Stats().BytesReceived
+		for range more {
+			c.send([]byte{0})
+		}
+		eventually(t, "all requests are received", func() bool { return s.Stats().BytesReceived == received+more*5 })
+		onLoop(t, s.loops[0], func() {})
+		if n := s.Stats().Frames; n != 1 {
+			t.Errorf("%d requests served while nobody reads", n)
+		}
+		c.expect(answer)
+		for range more {
+			c.expect(answer[:1])
+		}
+	})
+}
+
 func TestStalledOutputIsClosed(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b Backend) {
 		for _, inFile := range []bool{true, false} {
