@@ -102,14 +102,15 @@ func (a *Answers) measure(ctx context.Context, f *os.File, each time.Duration) e
 	return nil
 }
 
-// askAnswers asks and drops answers of n bytes, one after another, until ctx ends.
+// askAnswers asks and drops answers of n bytes, one after another, until ctx ends; one at the least, since a rate of
+// none says nothing.
 func askAnswers(ctx context.Context, c *net.TCPConn, n int, got *atomic.Int64) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return err
 	}
 	request, buf := make([]byte, answerRequestBytes), make([]byte, streamBlockBytes)
-	for ctx.Err() == nil {
+	for first := true; first || ctx.Err() == nil; first = false {
 		if _, err := c.Write(request); err != nil {
 			return err
 		}

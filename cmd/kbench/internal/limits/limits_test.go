@@ -2,6 +2,7 @@ package limits
 
 import (
 	"context"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -14,14 +15,14 @@ func TestMeasure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.SyncAppends <= 0 || l.SyncOverwrites <= 0 || l.SyncedBytes <= 0 || l.SendfileBytes < 1e6 || l.CopyBytes < 1e6 || l.RoundTrip <= 0 {
+	if l.SyncAppends <= 0 || l.SyncOverwrites <= 0 || l.SyncedBytes <= 0 || l.SendfileBytes <= 0 || l.CopyBytes <= 0 || l.RoundTrip <= 0 {
 		t.Errorf("limits %+v", l)
 	}
 	if len(l.SendfileAnswers) != len(answerKinds) {
 		t.Errorf("%d kinds of answers, want %d", len(l.SendfileAnswers), len(answerKinds))
 	}
 	for _, a := range l.SendfileAnswers {
-		if a.BytesPerSecond < 1e6 || a.CPUPerGB <= 0 || a.CPUPerGB > 100 {
+		if a.BytesPerSecond <= 0 || a.CPUPerGB <= 0 || math.IsInf(a.CPUPerGB, 0) {
 			t.Errorf("answers %+v", a)
 		}
 	}
