@@ -29,6 +29,8 @@ type Log struct {
 	// logStart <= lastStable <= highWatermark <= logEnd, set by publishOffsets alone.
 	logStart, lastStable, highWatermark, logEnd atomic.Int64
 	durable                                     atomic.Int64
+	// lastAborted is at or behind the marker of the newest aborted transaction, -1 while there is none. It never falls.
+	lastAborted atomic.Int64
 
 	loaded  atomic.Bool
 	loadMu  sync.Mutex

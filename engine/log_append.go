@@ -373,6 +373,7 @@ func (l *Log) noteBatches(s *LogSegment, b []byte, position int64, cfg *LogConfi
 		if err := s.txns.append(l.m.cfg.FS, t); err != nil && firstErr == nil {
 			firstErr = err
 		}
+		l.noteAborted(t.LastOffset)
 	}
 	l.producers.aborted = l.producers.aborted[:0]
 	s.bytesSinceIndex = ix.sinceEntry

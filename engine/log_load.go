@@ -37,6 +37,7 @@ func (l *Log) ensureLoaded() error {
 type logFiles struct {
 	bases     []int64 // of segments, sorted
 	snapshots []int64 // sorted
+	txnBases  []int64 // of segments with a transaction index
 	leftovers []string
 	swaps     []string // of compactions that were interrupted
 }
@@ -51,6 +52,8 @@ func listLogFiles(fsys vfs.FS, dir string) (files logFiles, err error) {
 			files.bases = append(files.bases, base)
 		} else if at, ok := parseOffsetFileName(e.Name, snapshotSuffix); ok {
 			files.snapshots = append(files.snapshots, at)
+		} else if base, ok := parseOffsetFileName(e.Name, txnIndexSuffix); ok {
+			files.txnBases = append(files.txnBases, base)
 		} else if strings.HasSuffix(e.Name, deletedFileSuffix) || strings.HasSuffix(e.Name, tmpSuffix) {
 			files.leftovers = append(files.leftovers, e.Name)
 		} else if strings.HasSuffix(e.Name, cleanedSuffix) || strings.HasSuffix(e.Name, swapSuffix) {
@@ -182,6 +185,8 @@ func (l *Log) loadLocked(unclean bool) error {
 	if err := l.loadEpochsFrom(epochsKnown, start, end); err != nil {
 		return err
 	}
+	l.lastAborted.Store(-1)
+	l.noteTxnIndexes(files.txnBases, end)
 	l.producers = newProducerState()
 	if err := l.rebuildProducersFrom(files.snapshots, start, end); err != nil {
 		return err

@@ -151,53 +151,6 @@ func (x *TransactionIndex) toSync(fsys vfs.FS) (bool, error) {
 	return unsynced, err
 }
 
-// AbortedTxns lists the aborted transactions with records or markers in the offsets from (inclusive) to upTo
-// (exclusive), what a read_committed fetch of that range needs to know, in order of their markers. Kafka's
-// UnifiedLog.collectAbortedTransactions. It may wait for the disk.
-//
-// Errors: ErrCorrupt, ErrStorage, ErrLogClosed.
-func (l *Log) AbortedTxns(from, upTo int64) ([]AbortedTxn, error) {
-	if err := l.ensureLoaded(); err != nil {
-		return nil, err
-	}
-	txns, err := l.abortedTxns(from, upTo)
-	if errors.Is(err, errBadIndex) {
-		if err = l.repairTxnIndexes(from); err == nil {
-			txns, err = l.abortedTxns(from, upTo)
-		}
-	}
-	return txns, l.readFailed(err)
-}
-
-// abortedTxns looks again if a compaction or a deletion has taken files away meanwhile.
-func (l *Log) abortedTxns(from, upTo int64) (found []AbortedTxn, err error) {
-	for {
-		segments := l.segmentList()
-		found, err = l.abortedTxnsIn(segments, from, upTo)
-		if now := l.segmentList(); err != nil || &now[0] == &segments[0] {
-			return found, err
-		}
-	}
-}
-
-func (l *Log) abortedTxnsIn(segments []*LogSegment, from, upTo int64) (found []AbortedTxn, err error) {
-	for _, s := range segments[segmentFor(segments, from):] {
-		txns, err := s.txns.entries(l.m.cfg.FS)
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range txns {
-			if t.LastOffset >= from && t.FirstOffset < upTo {
-				found = append(found, t)
-			}
-			if t.LastStableOffset >= upTo { // whatever was aborted later began later
-				return found, nil
-			}
-		}
-	}
-	return found, nil
-}
-
 // recoverTxnIndexes makes the transaction indexes true behind the recovery point, after an unclean stop. A log
 // without transactions there costs a look at the headers recovery has just read. The log is being loaded.
 func (l *Log) recoverTxnIndexes(recoveryPoint int64) error {
@@ -259,6 +212,7 @@ func (l *Log) rebuildTxnIndexes(from int64) error {
 		for _, t := range p.aborted {
 			if t.LastOffset >= from {
 				found = append(found, t)
+				l.noteAborted(t.LastOffset)
 			}
 		}
 		p.aborted = p.aborted[:0]

@@ -9,6 +9,7 @@ import (
 	"kserver/cluster/purgatory"
 	"kserver/cluster/quota"
 	"kserver/cluster/replica"
+	"kserver/engine"
 	"kserver/protocol"
 )
 
@@ -17,8 +18,11 @@ import (
 // The answer is a list of headers and file ranges: no record byte is read
 // here. Partitions are read in request, or session, order within the request's
 // and the partitions' byte limits; the first that has data gives at least one
-// whole batch (KIP-74). A fetch that finds fewer than min_bytes waits, as a
-// delayedFetch, for its partitions to signal, and then reads again.
+// whole batch (KIP-74). A read_committed fetch ends at the last stable offset and
+// tells which transactions in its range were aborted, whose records the consumer
+// drops (KIP-98); they are looked up on disk, on a worker, where there are any. A
+// fetch that finds fewer than min_bytes waits, as a delayedFetch, for its
+// partitions to signal, and then reads again.
 //
 // v7 fetch sessions (KIP-227) · v9 leader epochs (KIP-320) · v12 flexible,
 // truncation detection by last_fetched_epoch · v13 topic ids (KIP-516) · v16
@@ -265,7 +269,7 @@ func (w *fetchWriter) write(f *delayedFetch, keep []bool) {
 				PreferredReadReplica: -1, Diverging: res.Diverging,
 			}
 			if f.parts[i] == nil || f.ctx.Partitions[i].Isolation == replica.ReadCommitted && res.Err == nil {
-				p.Aborted = []protocol.AbortedTxn{} // for a partition that is not there too, as in Kafka
+				p.Aborted = abortedTxns(res.Aborted) // for a partition that is not there too, as in Kafka
 			}
 			if res.Err != nil {
 				p.Code = fetchCode(res.Err.Code, w.r.Version)
@@ -294,6 +298,18 @@ func (w *fetchWriter) write(f *delayedFetch, keep []bool) {
 	f.releaseUnsent(keep)
 	f.r.async = false
 	f.r.sendBuffer(w.buf)
+}
+
+// abortedTxns is the list as the answer has it: empty, not null, for a read_committed fetch.
+func abortedTxns(txns []engine.AbortedTxn) []protocol.AbortedTxn {
+	if len(txns) == 0 {
+		return []protocol.AbortedTxn{}
+	}
+	out := make([]protocol.AbortedTxn, len(txns))
+	for i, t := range txns {
+		out[i] = protocol.AbortedTxn{ProducerID: t.ProducerID, FirstOffset: t.FirstOffset}
+	}
+	return out
 }
 
 // releaseUnsent gives back ranges of partitions the answer leaves out.

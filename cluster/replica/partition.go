@@ -189,6 +189,8 @@ type FetchResult struct {
 	LastStableOffset int64
 	LogStartOffset   int64
 	Diverging        *protocol.EpochEndOffset
+	// Aborted, for ReadCommitted only: the aborted transactions with something in the range.
+	Aborted []engine.AbortedTxn
 }
 
 // Read reads up to maxBytes of the partition; with atLeastOne the first batch
@@ -229,7 +231,11 @@ func (p *Partition) Read(req *FetchRequest, maxBytes int, atLeastOne, noWait boo
 		return res, true
 	}
 	read := p.log.Read
+	committed := req.Isolation == ReadCommitted
 	if noWait {
+		if committed && p.log.MayHaveAborted(req.Offset) {
+			return res, false
+		}
 		read = p.log.ReadNoWait
 	}
 	info, err := read(req.Offset, min(maxBytes, req.MaxBytes), bound, atLeastOne)
@@ -238,6 +244,12 @@ func (p *Partition) Read(req *FetchRequest, maxBytes int, atLeastOne, noWait boo
 		return res, false
 	case err != nil:
 		return FailedFetch(KafkaError(err)), true
+	}
+	if committed && info.Range != nil {
+		if res.Aborted, err = info.Range.AbortedTxns(req.Offset, bound); err != nil {
+			info.Range.Release()
+			return FailedFetch(KafkaError(err)), true
+		}
 	}
 	res.Range = info.Range
 	return res, true
