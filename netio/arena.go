@@ -83,6 +83,15 @@ func (a *arena) getSlab(class int) []byte {
 func bigSize(n int) int { return (n + bigUnitBytes - 1) &^ (bigUnitBytes - 1) }
 
 func (a *arena) getBig(n int) []byte {
+	if b := a.takeKept(n); b != nil {
+		return b
+	}
+	return mapMemory(bigSize(n))
+}
+
+// takeKept returns a big block kept for reuse that holds n bytes and is at most twice
+// as large as they need, nil if there is none.
+func (a *arena) takeKept(n int) []byte {
 	size := bigSize(n)
 	for i, b := range a.big {
 		if len(b) >= size && len(b) <= 2*size {
@@ -94,7 +103,7 @@ func (a *arena) getBig(n int) []byte {
 			return b
 		}
 	}
-	return mapMemory(size)
+	return nil
 }
 
 // put takes a block back. nil is allowed.
@@ -132,8 +141,18 @@ func (a *arena) putBig(b []byte) {
 }
 
 // grow returns a block of at least n bytes that begins with the first used
-// bytes of b; b is given up. A big block is remapped, not copied.
-func (a *arena) grow(b []byte, used, n int) []byte {
+// bytes of b; b is given up. most, at least n, is what it will have to hold in the
+// end: a big block that is kept for reuse is taken for all of it at once, because its
+// memory is there already. Else a big block is remapped, not copied.
+func (a *arena) grow(b []byte, used, n, most int) []byte {
+	if most > slabBlockBytes {
+		if kept := a.takeKept(most); kept != nil {
+			a.inUse += int64(len(kept))
+			copy(kept, b[:used])
+			a.put(b)
+			return kept
+		}
+	}
 	if len(b) > slabBlockBytes {
 		size := bigSize(n)
 		nb, err := unix.Mremap(b, size, unix.MREMAP_MAYMOVE)

@@ -248,11 +248,12 @@ func (c *Conn) space(n int) []byte {
 	}
 	if need := in.end + n; need > len(in.buf) {
 		size := max(need, 2*len(in.buf))
+		most := size
 		if want := c.frameEnd(); want >= need {
-			size = min(size, want) // no more than the frame will take
+			size, most = min(size, want), want // no more than the frame will take
 		}
 		before := len(in.buf)
-		in.buf = l.mem.grow(in.buf, in.end, size)
+		in.buf = l.mem.grow(in.buf, in.end, size, most)
 		l.charge(int64(len(in.buf) - before))
 	}
 	return in.buf[in.end : in.end+n]
