@@ -68,10 +68,12 @@ func runE2E(cmd *cobra.Command, common *commonOptions, produce *produceOptions, 
 	if common.verify || common.manifest != "" {
 		po.Ledger, checker = integrity.NewLedger(), integrity.NewChecker(run)
 	}
-	producers, doProduce := po.Producers, load.ProduceReal
+	producers, doProduce, err := prepareProducers(cmd.Context(), common, po)
+	if err != nil {
+		return err
+	}
 	consumers, doConsume := co.Consumers, load.ConsumeReal
 	if common.raw() {
-		producers, doProduce = load.RawLanes(po), load.ProduceRaw
 		consumers, doConsume = load.RawConsumeLanes(co), load.ConsumeRaw
 	}
 	w := load.NewWindow(common.warmUp, common.duration)
@@ -89,7 +91,7 @@ func runE2E(cmd *cobra.Command, common *commonOptions, produce *produceOptions, 
 			cancel() // without consumers there is nothing to measure
 			consumed <- err
 		}()
-		err := doProduce(ctx, po, produced)
+		err := doProduce(ctx, produced)
 		if err == nil {
 			err = waitForArrivals(ctx, arrivals, produced, po.Drain)
 		}

@@ -65,7 +65,7 @@ func newRootCommand() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(newProduceCommand(), newConsumeCommand(), newE2ECommand(), newLimitsCommand(), newCompareCommand())
+	root.AddCommand(newProduceCommand(), newConsumeCommand(), newE2ECommand(), newLimitsCommand(), newCompareCommand(), newReportCommand(), newFloorCommand())
 	return root
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -46,8 +47,14 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"consume", "--manifest", "x"}, "--manifest needs --verify"},
 		{[]string{"e2e", "--consumers", "0"}, "--consumers must be"},
 		{[]string{"limits", "--limits-time", "0s"}, "--limits-time"},
-		{[]string{"compare", "x.json"}, "--baseline is missing"},
-		{[]string{"compare", "--baseline", "kafka"}, "arg"},
+		{[]string{"produce", "--batch-records", "2"}, "--batch-records needs --driver raw"},
+		{[]string{"produce", "--driver", "raw", "--batch-records", "100000"}, "a batch of --batch-records"},
+		{[]string{"compare", "x.scenario"}, "--system or --systems is missing"},
+		{[]string{"compare", "--system", "a=h:1"}, "arg"},
+		{[]string{"compare", "--system", "a", "x.scenario"}, "neither address nor program"},
+		{[]string{"compare", "--system", "a=h:1", "--rounds", "0", "x.scenario"}, "--rounds must be"},
+		{[]string{"compare", "--system", "a=h:1", "missing.scenario"}, "missing.scenario"},
+		{[]string{"report"}, "arg"},
 	}
 	for _, tt := range tests {
 		_, err := execute(t, tt.args...)
@@ -118,8 +125,12 @@ func TestEndpoint(t *testing.T) {
 			t.Errorf("%q: %v\n%s", args, err, out)
 		}
 	}
-	r, err := report.ReadResult(result)
+	b, err := os.ReadFile(result)
 	if err != nil {
+		t.Fatal(err)
+	}
+	r := new(report.Result)
+	if err := json.Unmarshal(b, r); err != nil {
 		t.Fatal(err)
 	}
 	if r.Produce.Records == 0 || r.Integrity == nil || !r.Integrity.OK() || r.Labels["system"] != "x" || r.Endpoint.Partitions != 3 {

@@ -15,11 +15,13 @@ import (
 
 // Bounds of the options. They keep memory within a few gigabytes and mistakes out.
 const (
-	maxWorkers    = 1024
-	maxPartitions = 100_000
-	maxRecordSize = 64 << 20
-	maxPipeline   = 1024
-	maxBuffered   = 10_000_000
+	maxWorkers = 1024
+	// maxConnections is what ports of one address, and usual limits of descriptors, allow.
+	maxConnections = 20_000
+	maxPartitions  = 100_000
+	maxRecordSize  = 64 << 20
+	maxPipeline    = 1024
+	maxBuffered    = 10_000_000
 	// maxIdempotentPipeline is how many requests of one idempotent producer a broker keeps in order (KIP-98).
 	maxIdempotentPipeline = 5
 )
@@ -73,7 +75,7 @@ func (o *commonOptions) register(f *pflag.FlagSet) {
 	f.DurationVar(&o.warmUp, "warm-up", 2*time.Second, "load before measuring")
 	f.DurationVarP(&o.duration, "duration", "d", 10*time.Second, "measured time")
 	f.StringVar(&o.jsonFile, "json", "", "write the result to this file, too")
-	f.StringToStringVar(&o.labels, "label", nil, "label of the result, key=value; compare uses scenario and system")
+	f.StringToStringVar(&o.labels, "label", nil, "label of the result, key=value")
 	f.IntVar(&o.brokerPID, "broker-pid", 0, "process id of a local broker, to report its CPU time and memory")
 	f.BoolVar(&o.limits, "limits", false, "measure the machine's limits first and report shares of them")
 	f.BoolVar(&o.verify, "verify", false, "stamp every record and prove that none is lost, repeated, reordered or changed")
@@ -90,10 +92,12 @@ func registerLimits(f *pflag.FlagSet, dir *string, each *time.Duration) {
 type produceOptions struct {
 	recordSize  bytesFlag
 	batchSize   bytesFlag
+	records     int
 	acks        string
 	codec       string
 	idempotence string
 	producers   int
+	connections int
 	rate        float64
 	inFlight    int
 	pipeline    int
@@ -108,10 +112,12 @@ func (o *produceOptions) register(f *pflag.FlagSet, linger time.Duration, batch 
 	o.recordSize, o.batchSize = 1024, bytesFlag(batch)
 	f.VarP(&o.recordSize, "record-size", "s", "size of a record value")
 	f.Var(&o.batchSize, "batch-size", "size of a record batch, at most; 0 is one record")
+	f.IntVar(&o.records, "batch-records", 0, "raw driver: records of every batch, whatever --batch-size says; 0 leaves it to that")
 	f.StringVar(&o.acks, "acks", "all", "acknowledgement: all, 1 or 0")
 	f.StringVar(&o.codec, "codec", "none", "compression: none, gzip, snappy, lz4, zstd")
 	f.StringVar(&o.idempotence, "idempotence", "auto", "idempotent producers: true, false or auto (true for the real driver with acks=all)")
 	f.IntVar(&o.producers, "producers", 1, "number of producers")
+	f.IntVar(&o.connections, "connections", 1, "raw driver: connections of each producer, used in turn")
 	f.Float64VarP(&o.rate, "rate", "r", 0, "records per second of all producers together, on a fixed schedule; 0 is as fast as possible")
 	f.IntVar(&o.inFlight, "in-flight", 0, "closed loop: records (real) or batches (raw) unanswered per producer; 0 is an open loop")
 	f.IntVar(&o.pipeline, "pipeline", maxIdempotentPipeline, "requests in flight per connection (an idempotent real driver decides itself)")
@@ -182,11 +188,15 @@ func (o *produceOptions) build(c *check, common *commonOptions, stamp bool, run 
 	c.rule(!idempotent || o.pipeline <= maxIdempotentPipeline && (!common.raw() || o.inFlight <= maxIdempotentPipeline),
 		"an idempotent producer may have %d requests in flight", maxIdempotentPipeline)
 	c.rule(o.producers >= 1 && o.producers <= maxWorkers, "--producers must be 1 to %d", maxWorkers)
+	c.rule(o.connections >= 1 && o.producers*o.connections <= maxConnections, "--connections must be 1 to %d for all producers together", maxConnections)
+	c.rule(o.connections <= 1 || common.raw() && !idempotent && !stamp, "--connections needs --driver raw, and batches may overtake each other: no --idempotence, no --verify")
 	c.rule(o.recordSize <= maxRecordSize, "--record-size must be at most %d", maxRecordSize)
 	c.rule(!stamp || o.recordSize >= integrity.StampSize, "records that are checked or timed end to end need --record-size %d or more", integrity.StampSize)
 	c.rule(!stamp || !common.raw() || codec == wire.CodecNone, "the raw driver can stamp records only with --codec none")
 	c.rule(!common.verify || acks != 0, "--verify needs acknowledgements: --acks 1 or all")
 	c.rule(o.batchSize <= maxRecordSize, "--batch-size must be at most %d", maxRecordSize)
+	c.rule(o.records == 0 || common.raw(), "--batch-records needs --driver raw")
+	c.rule(o.records >= 0 && o.records <= maxRecordSize && o.records*max(1, int(o.recordSize)) <= maxRecordSize, "a batch of --batch-records may have %d bytes", maxRecordSize)
 	c.rule(o.rate >= 0, "--rate must not be negative")
 	c.rule(o.inFlight >= 0 && o.inFlight <= maxBuffered, "--in-flight must be 0 to %d", maxBuffered)
 	c.rule(o.pipeline >= 1 && o.pipeline <= maxPipeline, "--pipeline must be 1 to %d", maxPipeline)
@@ -197,8 +207,8 @@ func (o *produceOptions) build(c *check, common *commonOptions, stamp bool, run 
 		return nil
 	}
 	return &load.ProduceOptions{
-		Brokers: common.brokers, ClientID: common.clientID, Topic: common.topic, Producers: o.producers,
-		RecordSize: int(o.recordSize), BatchBytes: int(o.batchSize), Acks: acks, Codec: codec, Idempotent: idempotent,
+		Brokers: common.brokers, ClientID: common.clientID, Topic: common.topic, Producers: o.producers, Connections: o.connections,
+		RecordSize: int(o.recordSize), BatchBytes: int(o.batchSize), BatchRecords: o.records, Acks: acks, Codec: codec, Idempotent: idempotent,
 		Linger: o.linger, Buffered: o.buffered, Pipeline: o.pipeline, Rate: o.rate, InFlight: o.inFlight, Drain: o.drain,
 		RoundRobin: o.roundRobin, Payload: load.NewPayload(int(o.recordSize), run, stamp, o.random),
 	}

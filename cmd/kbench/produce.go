@@ -64,18 +64,28 @@ func runProduce(cmd *cobra.Command, common *commonOptions, produce *produceOptio
 	if stamp {
 		o.Ledger = integrity.NewLedger()
 	}
-	workers, do := o.Producers, load.ProduceReal
-	if common.raw() {
-		workers, do = load.RawLanes(o), load.ProduceRaw
+	workers, do, err := prepareProducers(cmd.Context(), common, o)
+	if err != nil {
+		return err
 	}
 	w := load.NewWindow(common.warmUp, common.duration)
 	m := load.NewMeter(w, workers)
-	err = s.measure(w, liveState("produce", m), func(ctx context.Context) error { return do(ctx, o, m) })
+	err = s.measure(w, liveState("produce", m), func(ctx context.Context) error { return do(ctx, m) })
 	s.result.Produce = s.flow(m, o.Rate)
 	if stamp {
 		err = errors.Join(err, s.checkProduced(o, run, before))
 	}
 	return s.finish(err)
+}
+
+// prepareProducers gets everything ready that must not count into the run, and returns how to run the producers and how
+// many workers their meter needs.
+func prepareProducers(ctx context.Context, common *commonOptions, o *load.ProduceOptions) (workers int, do func(context.Context, *load.Meter) error, err error) {
+	if !common.raw() {
+		return o.Producers, func(ctx context.Context, m *load.Meter) error { return load.ProduceReal(ctx, o, m) }, nil
+	}
+	ps, err := load.PrepareRaw(ctx, o)
+	return len(ps), ps.Run, err
 }
 
 // checkProduced writes the manifest and, with --verify, reads everything produced since before and judges it. It

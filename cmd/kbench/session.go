@@ -100,6 +100,9 @@ func (s *session) flow(m *load.Meter, targetRate float64) *report.Flow {
 	if svc := m.Service.Total(); svc.Count > 0 {
 		f.Service = &svc
 	}
+	if bytes, worst := m.Course(); len(bytes) > 0 {
+		f.Series = &report.Series{Interval: load.CourseInterval, Bytes: bytes, Worst: worst}
+	}
 	if elapsed := seconds(s.end - s.window.From); elapsed > 0 {
 		f.RecordsPerSecond = float64(c.Records) / elapsed
 		f.BytesPerSecond = float64(c.Bytes) / elapsed

@@ -55,3 +55,22 @@ func TestReadSelfWithChild(t *testing.T) {
 		t.Errorf("Self = %v, %v", cpu, err)
 	}
 }
+
+// A process that works gains run time; one that does not exist has none.
+func TestRunTime(t *testing.T) {
+	before, err := RunTime(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := before
+	for x := uint64(1); after <= before; x = x*2862933555777941757 + 3037000493 { // works until it shows
+		if x%4096 == 0 {
+			if after, err = RunTime(os.Getpid()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := RunTime(1 << 30); !errors.Is(err, ErrGone) {
+		t.Errorf("of nobody: %v", err)
+	}
+}

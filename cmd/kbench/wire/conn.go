@@ -207,6 +207,10 @@ func (c *Conn) WriteFrame(frame []byte, corr int32) error {
 // SetDeadline sets the time at which reads and writes under way and to come fail; the zero time removes it.
 func (c *Conn) SetDeadline(t time.Time) error { return c.c.SetDeadline(t) }
 
+// SetReadBuffer changes the size of the read buffer. Nothing may be unread, as after Dial, and no field of an answer may
+// be larger.
+func (c *Conn) SetReadBuffer(bytes int) { c.r.init(c.c, bytes, &c.bytesRead) }
+
 // BytesRead returns how many bytes were received so far, dropped ones included. Safe for concurrent use.
 func (c *Conn) BytesRead() int64 { return c.bytesRead.Load() }
 

@@ -4,7 +4,8 @@
 //
 //	Window   when load starts, when measuring starts, when it ends
 //	Meter    what the workers report to: counts, latencies, failures
-//	Produce  runs producers until the window ends       (produce_kgo.go, produce_raw.go)
+//	Produce  runs producers until the window ends; those of the raw driver are prepared before it begins
+//	                                                    (produce_kgo.go, produce_raw.go)
 //	Consume  runs consumers until they are told to stop (consume_kgo.go, consume_raw.go)
 //
 // A latency counts from the moment the request was due (see package pace). A record counts into the latencies when it

@@ -20,11 +20,12 @@ type fakeBroker struct {
 	ln net.Listener
 	wg sync.WaitGroup
 
-	mu      sync.Mutex
-	logs    map[int32][][]byte
-	ends    map[int32]int64
-	batches int
-	cheat   func(n int) (copies int) // how often to append the n-th batch; nil is once
+	mu        sync.Mutex
+	logs      map[int32][][]byte
+	ends      map[int32]int64
+	batches   int
+	producing int                      // connections that have sent a produce request
+	cheat     func(n int) (copies int) // how often to append the n-th batch; nil is once
 }
 
 func newFakeBroker(t *testing.T) *fakeBroker {
@@ -65,7 +66,7 @@ func (b *fakeBroker) leaders(n int32) map[int32]string {
 
 func (b *fakeBroker) serve(c net.Conn) (err error) {
 	defer func() { err = errors.Join(err, c.Close()) }()
-	for {
+	for counted := false; ; {
 		var head [4]byte
 		if _, err := io.ReadFull(c, head[:]); err != nil {
 			return nil
@@ -84,6 +85,12 @@ func (b *fakeBroker) serve(c net.Conn) (err error) {
 			return err
 		}
 		resp := b.answer(req)
+		if req.Key() == int16(kmsg.Produce) && !counted {
+			counted = true
+			b.mu.Lock()
+			b.producing++
+			b.mu.Unlock()
+		}
 		resp.SetVersion(req.GetVersion())
 		out := append([]byte{0, 0, 0, 0}, frame[4:8]...)
 		if resp.IsFlexible() && resp.Key() != int16(kmsg.ApiVersions) {
@@ -193,8 +200,12 @@ func TestRawEndToEnd(t *testing.T) {
 				Acks: -1, Pipeline: 3, Rate: 4000, Drain: 10 * time.Second, Idempotent: true, Ledger: ledger,
 				Payload: NewPayload(size, 5, true, 1),
 			}
-			m := NewMeter(NewWindow(0, 200*time.Millisecond), RawLanes(o))
-			if err := ProduceRaw(t.Context(), o, m); err != nil {
+			ps, err := PrepareRaw(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := NewMeter(NewWindow(0, 200*time.Millisecond), len(ps))
+			if err := ps.Run(t.Context(), m); err != nil {
 				t.Fatal(err)
 			}
 			perBatch := int64(o.recordsPerBatch())
@@ -249,7 +260,34 @@ func TestRawProducerReportsLostConnection(t *testing.T) {
 		ClientID: "test", Topic: "t", Leaders: map[int32]string{0: "127.0.0.1:1"}, Producers: 1, RecordSize: 10, BatchBytes: 100,
 		Acks: 1, Pipeline: 1, Payload: NewPayload(10, 0, false, 0),
 	}
-	if err := ProduceRaw(t.Context(), o, NewMeter(NewWindow(0, time.Second), 1)); err == nil {
+	if _, err := PrepareRaw(t.Context(), o); err == nil {
 		t.Error("nobody listens, no error")
+	}
+}
+
+// Every connection of a producer has its turn, and all that is sent is answered and kept.
+func TestRawConnections(t *testing.T) {
+	const connections = 20
+	b := newFakeBroker(t)
+	o := &ProduceOptions{
+		ClientID: "test", Topic: "t", Leaders: b.leaders(2), Producers: 1, Connections: connections, RecordSize: 50, BatchRecords: 2,
+		Acks: -1, Pipeline: 1, Rate: 2000, Drain: 10 * time.Second, Payload: NewPayload(50, 0, false, 1),
+	}
+	ps, err := PrepareRaw(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := NewMeter(NewWindow(0, 100*time.Millisecond), len(ps))
+	if err := ps.Run(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	// 2000 records a second for 0.1 s are 100 batches of two.
+	if c := m.Counts(); c.AllRecords != 200 || c.Failed != 0 || b.ends[0] != 100 || b.ends[1] != 100 {
+		t.Errorf("counts %+v, ends %v", c, b.ends)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.producing != connections {
+		t.Errorf("%d connections have produced", b.producing)
 	}
 }

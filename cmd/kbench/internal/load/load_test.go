@@ -11,6 +11,9 @@ import (
 )
 
 func TestRecordsPerBatchFits(t *testing.T) {
+	if n := (&ProduceOptions{RecordSize: 100, BatchBytes: 1000, BatchRecords: 77}).recordsPerBatch(); n != 77 {
+		t.Errorf("%d records, asked for 77", n)
+	}
 	for _, size := range []int{0, 1, 40, 100, 1024, 5000, 1 << 20} {
 		for _, batch := range []int{0, 61, 1000, 16384, 1 << 20} {
 			o := &ProduceOptions{RecordSize: size, BatchBytes: batch}
@@ -105,6 +108,28 @@ func TestMeterWindow(t *testing.T) {
 	}
 	if s := m.Latency.Total(); s.Count != 12 {
 		t.Errorf("%d latencies, want 12", s.Count)
+	}
+}
+
+func TestMeterCourse(t *testing.T) {
+	const i = int64(CourseInterval)
+	m := NewMeter(Window{Start: 0, From: i, End: 3*i + 1}, 1)
+	m.Done(0, 0, 0, i-1, 1, 1)        // before
+	m.Done(0, i-5, i, i, 1, 2)        // first moment
+	m.Done(0, i, i, 2*i-1, 1, 4)      // last of the first interval
+	m.Done(0, 2*i, 2*i, 2*i+3, 1, 8)  // second
+	m.Took(0, 2*i, 2*i+9)             // a request without records
+	m.Done(0, 3*i, 3*i, 3*i, 1, 16)   // the window's last, begun interval
+	m.Done(0, 3*i, 3*i, 3*i+1, 1, 32) // after the end
+	bytes, worst := m.Course()
+	if diff := cmp.Diff([]int64{6, 8, 16}, bytes); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]time.Duration{time.Duration(i - 1), 9, 1}, worst); diff != "" {
+		t.Error(diff)
+	}
+	if bytes, _ := NewMeter(NewWindow(0, 100*time.Hour), 1).Course(); bytes != nil {
+		t.Errorf("a course of %d intervals", len(bytes))
 	}
 }
 

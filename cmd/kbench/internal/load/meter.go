@@ -37,19 +37,66 @@ type Meter struct {
 	allRecords, allBytes atomic.Int64 // answered at any time
 	failed, unsent       atomic.Int64
 	lastAnswer           atomic.Int64
+	course               []interval // of the measured window; nil when it is too long
 
 	mu     sync.Mutex
 	errors map[string]int64
 }
 
+// CourseInterval is the length of the intervals in which a Meter keeps the course of a window.
+const CourseInterval = 200 * time.Millisecond
+
+// maxIntervals bounds the course; longer windows have none.
+const maxIntervals = 20_000
+
+// interval is what happened in one of the intervals.
+type interval struct{ bytes, worst atomic.Int64 }
+
 // NewMeter returns a meter for n workers.
 func NewMeter(w Window, n int) *Meter {
-	return &Meter{Window: w, Latency: latency.NewSet(n), Service: latency.NewSet(n), errors: make(map[string]int64)}
+	m := &Meter{Window: w, Latency: latency.NewSet(n), Service: latency.NewSet(n), errors: make(map[string]int64)}
+	if length := (w.End - w.From + int64(CourseInterval) - 1) / int64(CourseInterval); length <= maxIntervals {
+		m.course = make([]interval, max(length, 0))
+	}
+	return m
+}
+
+// Course returns what was answered in each interval of the window so far: bytes and the highest latency. It is empty
+// for windows that are too long.
+func (m *Meter) Course() (bytes []int64, worst []time.Duration) {
+	for i := range m.course {
+		bytes = append(bytes, m.course[i].bytes.Load())
+		worst = append(worst, time.Duration(m.course[i].worst.Load()))
+	}
+	return bytes, worst
+}
+
+// at returns the interval of t, or nil.
+func (m *Meter) at(t int64) *interval {
+	if i := (t - m.Window.From) / int64(CourseInterval); t >= m.Window.From && i < int64(len(m.course)) {
+		return &m.course[i]
+	}
+	return nil
+}
+
+// late raises the highest latency of the interval of now.
+func (m *Meter) late(now int64, took int64) {
+	in := m.at(now)
+	if in == nil {
+		return
+	}
+	for {
+		worst := in.worst.Load()
+		if took <= worst || in.worst.CompareAndSwap(worst, took) {
+			return
+		}
+	}
 }
 
 // Done counts n records of bytes together that were due at due, taken by the client at sent and answered at now.
 func (m *Meter) Done(worker int, due, sent, now int64, n, bytes int64) {
 	m.Count(now, n, bytes)
+	m.late(now, now-due)
 	if m.Window.contains(due) {
 		m.Latency[worker].Record(time.Duration(now-due), n)
 		m.Service[worker].Record(time.Duration(now-sent), n)
@@ -58,6 +105,7 @@ func (m *Meter) Done(worker int, due, sent, now int64, n, bytes int64) {
 
 // Took records the latency of one request sent at sent and answered at now, without counting records.
 func (m *Meter) Took(worker int, sent, now int64) {
+	m.late(now, now-sent)
 	if m.Window.contains(sent) {
 		m.Latency[worker].Record(time.Duration(now-sent), 1)
 	}
@@ -70,6 +118,9 @@ func (m *Meter) Count(now int64, n, bytes int64) {
 	if m.Window.contains(now) {
 		m.records.Add(n)
 		m.bytes.Add(bytes)
+		if in := m.at(now); in != nil {
+			in.bytes.Add(bytes)
+		}
 	}
 	if n > 0 {
 		m.lastAnswer.Store(now)

@@ -14,32 +14,40 @@ import (
 
 // ProduceOptions say what is produced, where and how fast.
 type ProduceOptions struct {
-	Brokers    []string // bootstrap addresses
-	ClientID   string
-	Topic      string
-	Leaders    map[int32]string // address of each partition's leader; partitions are 0 to len-1
-	Producers  int
-	RecordSize int
-	BatchBytes int   // at most so many bytes per batch, at least one record
-	Acks       int16 // -1, 0 or 1
-	Codec      wire.Codec
-	Idempotent bool
-	Linger     time.Duration // real driver only
-	Buffered   int           // records a real producer may hold before it blocks
-	Pipeline   int           // requests in flight per connection
-	Rate       float64       // records per second of all producers together; 0 is as fast as possible
-	InFlight   int           // closed loop: records (real) or batches (raw) one producer may have unanswered; 0 is open
-	Drain      time.Duration // how long to wait for answers after the window
-	RoundRobin bool          // real driver: change the partition with every record instead of every batch
-	Payload    *Payload
-	Ledger     *integrity.Ledger // nil when nobody will check
+	Brokers   []string // bootstrap addresses
+	ClientID  string
+	Topic     string
+	Leaders   map[int32]string // address of each partition's leader; partitions are 0 to len-1
+	Producers int
+	// Connections is how many connections each producer of the raw driver has to a broker, used in turn; 0 means one.
+	// With more than one, batches of a producer may overtake each other.
+	Connections int
+	RecordSize  int
+	BatchBytes  int // at most so many bytes per batch, at least one record
+	// BatchRecords is the number of records of every batch of the raw driver; 0 means as many as BatchBytes holds.
+	BatchRecords int
+	Acks         int16 // -1, 0 or 1
+	Codec        wire.Codec
+	Idempotent   bool
+	Linger       time.Duration // real driver only
+	Buffered     int           // records a real producer may hold before it blocks
+	Pipeline     int           // requests in flight per connection
+	Rate         float64       // records per second of all producers together; 0 is as fast as possible
+	InFlight     int           // closed loop: records (real) or batches (raw) one producer may have unanswered; 0 is open
+	Drain        time.Duration // how long to wait for answers after the window
+	RoundRobin   bool          // real driver: change the partition with every record instead of every batch
+	Payload      *Payload
+	Ledger       *integrity.Ledger // nil when nobody will check
 }
 
 // errUnanswered is the failure of a record whose answer did not come before the run gave up waiting.
 var errUnanswered = errors.New("unanswered when the run ended")
 
-// recordsPerBatch is how many records fit into BatchBytes, at least one.
+// recordsPerBatch is BatchRecords, or how many records fit into BatchBytes, at least one.
 func (o *ProduceOptions) recordsPerBatch() int {
+	if o.BatchRecords > 0 {
+		return o.BatchRecords
+	}
 	most := o.BatchBytes/(o.RecordSize+1) + 1 // a record takes more than its value
 	tooMany := sort.Search(most, func(n int) bool { return wire.BatchBytes(n+1, o.RecordSize) > o.BatchBytes })
 	return max(1, tooMany)
@@ -62,22 +70,6 @@ func ProduceReal(ctx context.Context, o *ProduceOptions, m *Meter) error {
 		return p.run(ctx)
 	})
 }
-
-// ProduceRaw runs the raw driver: per producer one connection to each broker that leads a partition. The meter needs
-// RawLanes(o) workers.
-func ProduceRaw(ctx context.Context, o *ProduceOptions, m *Meter) error {
-	lanes := rawLanes(o.Producers, o.Leaders)
-	return runAll(ctx, len(lanes), func(ctx context.Context, i int) error {
-		p, err := newRawProducer(ctx, o, m, lanes, i)
-		if err != nil {
-			return err
-		}
-		return p.run(ctx)
-	})
-}
-
-// RawLanes is the number of connections that ProduceRaw opens, hence of workers its meter needs.
-func RawLanes(o *ProduceOptions) int { return len(rawLanes(o.Producers, o.Leaders)) }
 
 // runAll runs f for 0 to n-1 in goroutines and joins their errors. The first failure ends the others.
 func runAll(ctx context.Context, n int, f func(ctx context.Context, i int) error) error {

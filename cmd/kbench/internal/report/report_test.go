@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,80 +16,32 @@ import (
 	"kserver/cmd/kbench/internal/limits"
 )
 
-func result(scenario, system string, rate float64, p99 time.Duration) *Result {
+func result(rate float64, p99 time.Duration) *Result {
 	return &Result{
-		Command: "produce", Labels: map[string]string{LabelScenario: scenario, LabelSystem: system}, Machine: ThisMachine(),
+		Command: "produce", Labels: map[string]string{"system": "ours"}, Machine: ThisMachine(),
 		Produce: &Flow{Records: 10, RecordsPerSecond: rate, BytesPerSecond: rate * 1000, Latency: latency.Summary{Count: 10, P50: p99 / 2, P99: p99, P999: p99 * 2}},
 	}
 }
 
-func TestCompareMediansAndDirection(t *testing.T) {
-	results := []*Result{
-		result("s", "ours", 300, time.Millisecond), result("s", "base", 100, 2*time.Millisecond),
-		result("s", "ours", 200, time.Millisecond), result("s", "base", 100, 4*time.Millisecond),
-		result("s", "ours", 500, time.Millisecond), result("s", "base", 100, 6*time.Millisecond),
-	}
-	rows, err := Compare(results, "base")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]Spread{}
-	for _, r := range rows {
-		got[r.Metric] = r.Ratio
-	}
-	if diff := cmp.Diff(Spread{3, 3, 2, 5}, got["produce records/s"]); diff != "" {
-		t.Errorf("records/s:\n%s", diff)
-	}
-	if diff := cmp.Diff(Spread{3, 4, 2, 6}, got["produce p99 ms"]); diff != "" {
-		t.Errorf("p99 (lower is better):\n%s", diff)
-	}
-	if _, ok := got["consume MB/s"]; ok {
-		t.Error("a figure nobody has was compared")
-	}
-	results[0].Produce.TargetRate = 100
-	paced, err := Compare(results[:2], "base")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range paced {
-		if r.Metric == "produce records/s" {
-			t.Error("the throughput of a schedule was compared")
-		}
-	}
-	var out bytes.Buffer
-	if err := WriteComparison(&out, rows); err != nil || !strings.Contains(out.String(), "3.00") {
-		t.Errorf("%v\n%s", err, out.String())
-	}
-}
-
-func TestCompareRefuses(t *testing.T) {
-	cut := result("s", "base", 1, 1)
-	cut.Interrupted = true
-	for name, rs := range map[string][]*Result{
-		"no labels":   {{Command: "produce"}},
-		"no baseline": {result("s", "ours", 1, 1)},
-		"interrupted": {cut},
-	} {
-		if _, err := Compare(rs, "base"); err == nil {
-			t.Errorf("%s: accepted", name)
-		}
-	}
-}
-
 func TestResultRoundTripAndTable(t *testing.T) {
-	r := result("s", "ours", 12345, 3*time.Millisecond)
+	r := result(12345, 3*time.Millisecond)
 	r.Interrupted = true
 	r.Limits = &limits.Limits{SyncedBytes: 1e9, CopyBytes: 1e10, SyncAppends: 5000}
 	r.Integrity = &integrity.Report{Lost: 2, Examples: []string{"two are gone"}}
 	r.Broker = &Cost{PID: 1, CPUPerGB: 1.5, RSSBytes: 20 << 20, MaxRSSBytes: 30 << 20}
 	r.Produce.Errors = map[string]int64{"NOT_LEADER": 4}
+	r.Produce.Series = &Series{Interval: time.Second, Bytes: []int64{1}, Worst: []time.Duration{2}}
 	r.AgainstLimits()
 	name := filepath.Join(t.TempDir(), "r.json")
 	if err := WriteJSON(name, r); err != nil {
 		t.Fatal(err)
 	}
-	got, err := ReadResult(name)
+	b, err := os.ReadFile(name)
 	if err != nil {
+		t.Fatal(err)
+	}
+	got := new(Result)
+	if err := json.Unmarshal(b, got); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(r, got); diff != "" {
@@ -108,12 +61,7 @@ func TestResultRoundTripAndTable(t *testing.T) {
 	}
 }
 
-func TestFigureAndDuration(t *testing.T) {
-	for v, want := range map[float64]string{0.01234: "0.0123", 1.5: "1.50", 99.6: "99.6", 123456: "123456", 0: "0.00000000"} {
-		if got := figure(v); got != want {
-			t.Errorf("figure(%v) = %s, want %s", v, got, want)
-		}
-	}
+func TestDuration(t *testing.T) {
 	for d, want := range map[time.Duration]string{1234567: "1.23ms", 123456: "123µs", 12345678901: "12.3s", 123456789: "123.5ms"} {
 		if got := Duration(d); got != want {
 			t.Errorf("Duration(%d) = %s, want %s", d, got, want)

@@ -64,7 +64,16 @@ type Flow struct {
 	Latency latency.Summary `json:"latency"`
 	// Service is from the moment the client took the record; what Latency has more is the client's own lateness.
 	Service *latency.Summary `json:"service,omitempty"`
-	Errors  map[string]int64 `json:"errors,omitempty"`
+	// Series is the course of the measured window; nil when that has no fixed end.
+	Series *Series          `json:"series,omitempty"`
+	Errors map[string]int64 `json:"errors,omitempty"`
+}
+
+// Series is the course of a flow in equal intervals from the beginning of the measured window.
+type Series struct {
+	Interval time.Duration   `json:"interval_ns"`
+	Bytes    []int64         `json:"bytes"`    // answered in each interval
+	Worst    []time.Duration `json:"worst_ns"` // highest latency among those answers, 0 when there was none
 }
 
 // Cost is what a process used during the measured window.
