@@ -42,6 +42,9 @@ type options struct {
 	spec         launch.Spec
 	runs         int
 	settle       time.Duration
+	idle         time.Duration
+	restarts     bool
+	prepare      string
 	startTimeout time.Duration
 	jsonFile     string
 	baseDir      string
@@ -73,6 +76,9 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.baseDir, "dir", "", "directory for the brokers' directories (default: the system's for temporary files)")
 	f.IntVarP(&o.runs, "runs", "n", 10, "number of runs")
 	f.DurationVar(&o.settle, "settle", 2*time.Second, "idle time before memory is read; 0 leaves it out")
+	f.DurationVar(&o.idle, "idle", 0, "how long to watch the processor time of the idle broker after that; 0 leaves it out")
+	f.BoolVar(&o.restarts, "restarts", true, "measure restarts, too")
+	f.StringVar(&o.prepare, "prepare", "", "command to run before the first start, with the same replacements, for brokers that want their directory formatted")
 	f.DurationVar(&o.startTimeout, "start-timeout", 60*time.Second, "how long a start may take")
 	f.StringVar(&o.jsonFile, "json", "", "write the result to this file, too")
 	f.DurationVar(&o.maxFirstAck, "max-first-ack", 0, "fail when the median of the first acknowledgement is later; 0 is no limit")
@@ -86,14 +92,15 @@ func newCommand() *cobra.Command {
 type result struct {
 	Command     string         `json:"command"`
 	Executable  *executable    `json:"executable,omitempty"`
-	Connect     launch.Summary `json:"connect"`      // exec to the answer to ApiVersions
-	Created     launch.Summary `json:"topic"`        // exec to the topic being created
-	FirstAck    launch.Summary `json:"first_ack"`    // exec to the first acknowledged record
-	Stop        launch.Summary `json:"stop"`         // SIGTERM to the end of the process
-	AfterStop   launch.Summary `json:"after_stop"`   // exec to an acknowledged record, after a clean stop
-	AfterKill   launch.Summary `json:"after_kill"`   // the same after kill -9
-	IdleRSS     int64          `json:"idle_rss"`     // bytes, highest of the runs
-	IdleThreads int            `json:"idle_threads"` // of the same run
+	Connect     launch.Summary `json:"connect"`                    // exec to the answer to ApiVersions
+	Created     launch.Summary `json:"topic"`                      // exec to the topic being created
+	FirstAck    launch.Summary `json:"first_ack"`                  // exec to the first acknowledged record
+	Stop        launch.Summary `json:"stop"`                       // SIGTERM to the end of the process
+	AfterStop   launch.Summary `json:"after_stop"`                 // exec to an acknowledged record, after a clean stop
+	AfterKill   launch.Summary `json:"after_kill"`                 // the same after kill -9
+	IdleRSS     int64          `json:"idle_rss"`                   // bytes, highest of the runs
+	IdleThreads int            `json:"idle_threads"`               // of the same run
+	IdleCPU     *float64       `json:"idle_cpu_percent,omitempty"` // of a core, highest of the runs
 }
 
 func run(ctx context.Context, o *options, out io.Writer) error {
@@ -167,6 +174,9 @@ func (r *result) write(out io.Writer) error {
 	if r.IdleRSS > 0 {
 		fmt.Fprintf(w, "idle memory\t%s RSS, %d threads\n", humanize.IBytes(uint64(r.IdleRSS)), r.IdleThreads)
 	}
+	if r.IdleCPU != nil {
+		fmt.Fprintf(w, "idle processor time\t%.3f %% of a core\n", *r.IdleCPU)
+	}
 	if e := r.Executable; e != nil {
 		fmt.Fprintf(w, "executable\t%s, static %v, stripped %v\n", humanize.IBytes(uint64(e.Bytes)), e.Static, e.Stripped)
 	}
@@ -231,12 +241,17 @@ func (m *measurements) one(ctx context.Context, o *options, res *result) (err er
 		return err
 	}
 
+	if o.prepare != "" {
+		if err := o.runPrepare(spec); err != nil {
+			return err
+		}
+	}
 	r := &round{spec: &spec, timeout: o.startTimeout}
 	if err := r.start(ctx, true); err != nil {
 		return err
 	}
 	m.connect, m.created, m.firstAck = append(m.connect, r.connected), append(m.created, r.created), append(m.firstAck, r.acked)
-	if err := r.idle(ctx, o.settle, res); err != nil {
+	if err := r.idle(ctx, o.settle, o.idle, res); err != nil {
 		return errors.Join(err, r.process.Kill())
 	}
 	stopping := time.Now()
@@ -244,6 +259,9 @@ func (m *measurements) one(ctx context.Context, o *options, res *result) (err er
 		return err
 	}
 	m.stop = append(m.stop, time.Since(stopping))
+	if !o.restarts {
+		return nil
+	}
 
 	if err := r.start(ctx, false); err != nil {
 		return err
@@ -257,6 +275,21 @@ func (m *measurements) one(ctx context.Context, o *options, res *result) (err er
 	}
 	m.afterKill = append(m.afterKill, r.acked)
 	return r.process.Kill()
+}
+
+// runPrepare runs the command that comes before the first start.
+func (o *options) runPrepare(spec launch.Spec) error {
+	spec.Command = o.prepare
+	p, err := spec.Start()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-p.Exited():
+		return p.Err()
+	case <-time.After(o.startTimeout):
+		return errors.Join(fmt.Errorf("--prepare has not ended after %v", o.startTimeout), p.Kill())
+	}
 }
 
 // round is one life of the broker.
@@ -333,15 +366,13 @@ func (r *round) produce(ctx context.Context, conn *wire.Conn) error {
 	})
 }
 
-// idle waits and reads the broker's memory.
-func (r *round) idle(ctx context.Context, settle time.Duration, res *result) error {
+// idle waits and reads the broker's memory, then waits again and reads what processor time that took.
+func (r *round) idle(ctx context.Context, settle, watch time.Duration, res *result) error {
 	if settle <= 0 {
 		return nil
 	}
-	select {
-	case <-time.After(settle):
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := sleep(ctx, settle); err != nil {
+		return err
 	}
 	u, err := process.Read(r.process.PID())
 	if err != nil {
@@ -350,5 +381,33 @@ func (r *round) idle(ctx context.Context, settle time.Duration, res *result) err
 	if u.RSSBytes > res.IdleRSS {
 		res.IdleRSS, res.IdleThreads = u.RSSBytes, u.Threads
 	}
+	if watch <= 0 {
+		return nil
+	}
+	began := time.Now()
+	before, err := process.RunTime(r.process.PID())
+	if err != nil {
+		return err
+	}
+	if err := sleep(ctx, watch); err != nil {
+		return err
+	}
+	after, err := process.RunTime(r.process.PID())
+	if err != nil {
+		return err
+	}
+	percent := 100 * (after - before).Seconds() / time.Since(began).Seconds()
+	if res.IdleCPU == nil || percent > *res.IdleCPU {
+		res.IdleCPU = &percent
+	}
 	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -2,6 +2,8 @@
 # Runs Apache Kafka as one KRaft node, as the peer in comparisons. Everything comes from Maven Central.
 #
 #   kafka.sh setup                        fetch the jars
+#   kafka.sh version                      what it is and what it runs on
+#   kafka.sh format DIR PORT [key=value...] prepare a new DIR
 #   kafka.sh run DIR PORT [key=value...]  format DIR when it is new, then become the broker (foreground)
 #   kafka.sh start DIR PORT [key=value...] the same in the background; returns when it answers
 #   kafka.sh stop DIR                     SIGTERM and wait
@@ -16,7 +18,7 @@ java=${JAVA:-java}
 jars=${PEER_JARS:-${XDG_CACHE_HOME:-$HOME/.cache}/kbench-peer-kafka}
 
 usage() {
-	sed -n '4,8s/^# *//p' "${BASH_SOURCE[0]}" >&2
+	sed -n '4,10s/^# *//p' "${BASH_SOURCE[0]}" >&2
 	exit 2
 }
 
@@ -65,6 +67,16 @@ configure() {
 	fi
 }
 
+version() {
+	printf 'Apache Kafka %s, %s\n' "$(sed -n 's#.*<kafka.version>\(.*\)</kafka.version>.*#\1#p' "$here/pom.xml")" \
+		"$("$java" -version 2>&1 | sed -n 's/^openjdk version "\([^"]*\)".*/OpenJDK \1/p')"
+}
+
+format() {
+	setup
+	configure "$@"
+}
+
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 run() {
@@ -108,7 +120,8 @@ stop() {
 
 case ${1:-} in
 setup) setup ;;
-run | start) [ $# -ge 3 ] || usage; "$@" ;;
+version) version ;;
+format | run | start) [ $# -ge 3 ] || usage; "$@" ;;
 stop) [ $# -eq 2 ] || usage; stop "$2" ;;
 pid) [ $# -eq 2 ] || usage; cat "$2/pid" ;;
 *) usage ;;

@@ -96,6 +96,9 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Exited is closed when the broker has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
+// Err says how the broker ended, once Exited is closed; nil when its exit code was 0.
+func (p *Process) Err() error { return p.err }
+
 // Kill sends SIGKILL to the broker's process group and waits until it is gone.
 func (p *Process) Kill() error {
 	err := p.signal(syscall.SIGKILL)
