@@ -73,6 +73,13 @@ func (f *front) hurry() {
 	}
 }
 
+// Relieve implements netio.Handler.
+func (f *front) Relieve(c *netio.Conn) {
+	if k := c.Attachment.(*conn); k.waiting != nil {
+		k.waiting.req.Relieve()
+	}
+}
+
 // Closed implements netio.Handler.
 func (f *front) Closed(c *netio.Conn, err error) {
 	f.mu.Lock()
@@ -115,6 +122,7 @@ type exchange struct {
 	pipelined bool
 	delayed   bool // it held the connection before it began
 	detached  bool // Hold was called
+	onWorker  bool // Handle is called on a worker
 }
 
 // Request implements netio.Handler.
@@ -182,7 +190,7 @@ func (f *front) handle(nr *netio.Request, k *conn, delayed bool) {
 		nr.Hold()
 	}
 	x.held, k.waiting = true, x
-	if onWorker {
+	if x.onWorker = onWorker; onWorker {
 		x.req.Async()
 		f.workers.Do(api.Estimate(len(frame)), func() { x.run(api) })
 		return
@@ -238,6 +246,18 @@ func (x *exchange) File(r *engine.Range) {
 	}
 	x.nr.Response().File(r, r.Offset(), r.Len())
 }
+
+// ChargeMemory implements handlers.Responder.
+func (x *exchange) ChargeMemory(n int64) {
+	if x.onWorker {
+		x.nr.ChargeNow(n)
+		return
+	}
+	x.nr.Charge(n)
+}
+
+// Affords implements handlers.Responder.
+func (x *exchange) Affords(n int64) bool { return x.loop.Affords(n) }
 
 // Hold implements handlers.Responder.
 func (x *exchange) Hold(body []byte) []byte {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// inputBudget counts the memory of received bytes, and of answers that have not
-// left, over all loops. It can be exceeded by what was already in receive buffers
+// inputBudget counts the memory of received bytes, of what handlers take for their
+// requests, and of answers that have not left, over all loops. It can be exceeded by what was already in receive buffers
 // when it ran out, by one frame per loop (see Loop.pass) and by the answers to
 // what was delivered; it is a limit on growth, not a reservation. Loops settle
 // what they take and give in steps (see Loop.charge).
@@ -65,9 +65,31 @@ func (l *Loop) settleCharge() {
 			}
 		}
 	}
-	if n > 0 && after >= s.budget.limit && l.feedTick == nil {
+	if n > 0 && after >= s.budget.limit {
+		l.watchBudget()
+	}
+}
+
+// watchBudget has the loop look after a budget that is spent, until it is not.
+func (l *Loop) watchBudget() {
+	if l.feedTick == nil {
 		l.feedTick = l.After(feedRetry, l.onFeedTick)
 	}
+}
+
+// Affords reports whether a request may go on taking n bytes while it only waits:
+// the input budget is not spent, or n is no more than each connection's equal share
+// of it. Any goroutine may call it.
+func (l *Loop) Affords(n int64) bool {
+	b := &l.srv.budget
+	if !b.spent() {
+		return true
+	}
+	var conns int64
+	for _, other := range l.srv.loops {
+		conns += other.open.Load()
+	}
+	return n <= b.limit/max(1, conns)
 }
 
 // feedRetry is how soon a loop with starved connections looks again, and how
@@ -111,9 +133,7 @@ func (c *Conn) starve() bool {
 	l.starved = append(l.starved, c)
 	l.stats.budgetPauses.Add(1)
 	l.hungry.Store(true)
-	if l.feedTick == nil {
-		l.feedTick = l.After(feedRetry, l.onFeedTick)
-	}
+	l.watchBudget()
 	return true
 }
 
@@ -187,9 +207,14 @@ func (l *Loop) onFeedTick() {
 			other.Post(func() { other.closeUnread(unreadPatience) })
 		}
 	}
+	if b.spent() {
+		for _, other := range l.srv.loops {
+			other.Post(other.relieve)
+		}
+	}
 	if len(l.starved) == 0 {
 		if b.spent() {
-			l.feedTick = l.After(feedRetry, l.onFeedTick)
+			l.watchBudget()
 		}
 		return
 	}
@@ -204,7 +229,21 @@ func (l *Loop) onFeedTick() {
 		other.Post(func() { other.closeUnread(other.srv.cfg.InputStallTimeout) })
 	}
 	if len(l.starved) > 0 {
-		l.feedTick = l.After(feedRetry, l.onFeedTick)
+		l.watchBudget()
+	}
+}
+
+// relieve asks the handler for the memory of requests that only wait, as long as
+// the budget is spent.
+func (l *Loop) relieve() {
+	for _, c := range l.conns {
+		if !l.srv.budget.spent() {
+			return
+		}
+		if c != nil && c.state == connOpen && c.input.held != nil {
+			l.handler.Relieve(c)
+			l.settleCharge()
+		}
 	}
 }
 

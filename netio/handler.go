@@ -39,6 +39,11 @@ type Handler interface {
 	// once, with Respond or NoResponse, now or later, also after Closed.
 	Request(r *Request)
 
+	// Relieve is called, again and again, while the input budget is spent, for
+	// connections held by a request: one that only waits and takes more than the
+	// budget affords (Request.Charge, Loop.Affords) should be answered now.
+	Relieve(c *Conn)
+
 	// Closed is called once, after the last other call for c. err is nil when
 	// the peer closed in good order. Requests that are still unanswered must
 	// still be answered: nothing is sent then, but their memory and their

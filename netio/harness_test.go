@@ -50,6 +50,7 @@ type testHandler struct {
 	opened  func(c *Conn)
 	request func(r *Request)
 	closed  func(c *Conn, err error)
+	relieve func(c *Conn)
 
 	opens, closes atomic.Int64
 }
@@ -73,6 +74,12 @@ func (h *testHandler) Closed(c *Conn, err error) {
 	h.closes.Add(1)
 	if h.closed != nil {
 		h.closed(c, err)
+	}
+}
+
+func (h *testHandler) Relieve(c *Conn) {
+	if h.relieve != nil {
+		h.relieve(c)
 	}
 }
 

@@ -19,6 +19,7 @@ type Request struct {
 	conn  *Conn
 	frame []byte
 	kept  []byte // block that holds the frame, charged to the input budget
+	extra int64  // charged by the handler
 	state requestState
 	gone  bool // the connection has ended: nothing will be sent
 	quiet bool // answered with NoResponse
@@ -86,6 +87,24 @@ func (r *Request) Keep() []byte {
 	return r.frame
 }
 
+// Charge counts n bytes that the handler takes for the request, in memory of its
+// own, against the input budget until the request is answered.
+func (r *Request) Charge(n int64) {
+	r.mustBe(requestOpen, "Charge")
+	r.extra += n
+	r.conn.loop.charge(n)
+}
+
+// ChargeNow is Charge for whoever works on the request outside the loop's thread.
+func (r *Request) ChargeNow(n int64) {
+	r.mustBe(requestOpen, "ChargeNow")
+	r.extra += n
+	l := r.conn.loop
+	if l.srv.budget.used.Add(n) >= l.srv.budget.limit {
+		l.Post(l.watchBudget)
+	}
+}
+
 // Hold stops the delivery of further frames of the connection until this
 // request is answered or Proceed is called. Call it inside Handler.Request.
 func (r *Request) Hold() {
@@ -140,6 +159,10 @@ func (r *Request) answered() {
 	l := c.loop
 	r.state = requestAnswered
 	r.dropFrame()
+	if r.extra != 0 {
+		l.charge(-r.extra)
+		r.extra = 0
+	}
 	if r.gone {
 		l.recycle(r)
 		return

@@ -3,7 +3,8 @@
 // error codes and names; it knows no sockets, logs or topics that exist.
 //
 //	frame ──ParseRequestHeader──> header, body
-//	body  ──Decode / DecodeAliased──> kmsg request
+//	body  ──Check──> Checked: elements, memory
+//	body  ──Checked.Decode / DecodeAliased──> kmsg request
 //	response: AppendResponseHeader + kmsg AppendTo, or FetchEncoder
 //
 // Messages are those of kmsg. What this package adds to decoding is the check
@@ -12,7 +13,8 @@
 // against the bytes left, and array counts at one byte per element; it does not
 // bound the number of tagged fields, so that five bytes could keep a processor
 // busy for a minute, and says nothing about bytes left over. After the check, a
-// decoded request costs memory in proportion to its frame.
+// decoded request costs memory in proportion to its frame, and how much is known
+// (Checked.Memory) before it is decoded.
 //
 // Fetch responses are not built by kmsg: [FetchEncoder] writes everything but the
 // records, so that these can be sent from the file they lie in.
@@ -26,7 +28,7 @@
 //
 // # Differences from Kafka
 //
-//   - A request with more than 2^20 array elements or more than 1000 tagged fields
+//   - A request with more than 2^18 array elements or more than 1000 tagged fields
 //     nobody defined is malformed.
 //   - Bytes after the body are malformed; Kafka does not look.
 //   - InitProducerId is decoded up to version 5: 6 is unstable in Kafka 4.4.

@@ -59,7 +59,7 @@ func FuzzParseRequestHeader(f *testing.F) {
 }
 
 // FuzzDecode holds the two decoders of every API and version against each other: they take the same bodies, make the
-// same of them, in memory that follows the body's length, and what they made can be encoded and decoded again.
+// same of them, in memory that follows the body's length and was announced, and what they made can be encoded and decoded again.
 func FuzzDecode(f *testing.F) {
 	for _, c := range capturedFrames(f) {
 		h, body, err := ParseRequestHeader(c.frame)
@@ -82,6 +82,9 @@ func FuzzDecode(f *testing.F) {
 		}
 		var err error
 		limit := memoryPerByte * uint64(len(body))
+		if c, err := Check(key, version, body); err == nil {
+			limit = min(limit, uint64(c.Memory))
+		}
 		fuzzing.Bounded(t, limit, func() { req = NewRequest(key, version); err = Decode(req, body) })
 		aliased := NewRequest(key, version)
 		if err2 := DecodeAliased(aliased, body); fmt.Sprint(err) != fmt.Sprint(err2) {

@@ -19,11 +19,7 @@ func NewRecordSchema(name string, last, flexible int16, fields string) *RecordSc
 	s := &RecordSchema{name: name}
 	for version := range last + 1 {
 		c := compiler{text: fields, version: version, flexible: version >= flexible}
-		nodes, tags := c.fields(0)
-		s.versions = append(s.versions, layout{
-			fields:   []node{structNode(kindStruct, nodes, tags, c.flexible)},
-			flexible: c.flexible,
-		})
+		s.versions = append(s.versions, layout{fields: []node{c.structure(kindStruct, 0)}, flexible: c.flexible})
 	}
 	return s
 }

@@ -141,68 +141,87 @@ func NewRequest(key, version int16) kmsg.Request {
 	return req
 }
 
-// Decode parses the whole body into req, whose version says how. Nothing in req
-// aliases body afterwards.
-//
-// The body is first checked against the layout of its version: every length and
-// count against the bytes that are there, no byte left over, and no more than
-// MaxElements array elements. Only then kmsg decodes it, which on its own bounds
-// an array by one byte per element, does not bound tagged fields at all, and does
-// not say where it stopped.
+// Checked is what is known of a body that fits the layout of its version: every
+// length and count fits the bytes that are there, no byte is left over, and there
+// are no more than MaxElements array elements.
+type Checked struct {
+	// Elements is the number of array elements, nested ones included.
+	Elements int
+	// Memory is at most about what the decoded request takes, in bytes, whether or
+	// not it aliases the body.
+	Memory int64
+
+	hasBytes bool
+}
+
+// Check walks a body along the layout of its version, without decoding it. kmsg,
+// on its own, bounds an array by one byte per element, does not bound tagged fields
+// at all, and does not say where it stopped.
 //
 // Errors: ErrMalformed, ErrUnknownAPI.
-func Decode(req kmsg.Request, body []byte) error {
-	l, err := checkBody(req, body)
-	if err != nil {
-		return err
+func Check(key, version int16, body []byte) (Checked, error) {
+	l := layoutOf(key, version)
+	if l == nil {
+		return Checked{}, fmt.Errorf("%w: key %d version %d", ErrUnknownAPI, key, version)
 	}
+	c, ok := l.check(body)
+	if !ok {
+		return Checked{}, decodeError(key, version, kbin.ErrNotEnoughData)
+	}
+	checked := Checked{Elements: c.elements, Memory: int64(c.held), hasBytes: l.hasBytes}
 	if l.hasBytes {
+		checked.Memory += int64(allocated(len(body)))
+	}
+	return checked, nil
+}
+
+// Decode parses the body, which is the one that was checked, into req, whose
+// version says how. Nothing in req aliases body afterwards.
+//
+// Errors: ErrMalformed.
+func (c Checked) Decode(req kmsg.Request, body []byte) error {
+	if c.hasBytes {
 		body = bytes.Clone(body) // kmsg copies strings, but not bytes
 	}
-	return decodeError(req, req.ReadFrom(body))
+	return decodeError(req.Key(), req.GetVersion(), req.ReadFrom(body))
 }
 
 // DecodeAliased is Decode without copies, for the hot path: strings and byte
 // slices in req, record batches among them, alias body and are valid as long as
 // it is. req has to be new: kmsg leaves optional fields that the body does not
 // hold as they were, which could be another client's.
-func DecodeAliased(req kmsg.Request, body []byte) error {
-	if _, err := checkBody(req, body); err != nil {
+func (c Checked) DecodeAliased(req kmsg.Request, body []byte) error {
+	if u, ok := req.(interface{ UnsafeReadFrom([]byte) error }); ok {
+		return decodeError(req.Key(), req.GetVersion(), u.UnsafeReadFrom(body))
+	}
+	return decodeError(req.Key(), req.GetVersion(), req.ReadFrom(body))
+}
+
+// Decode checks a body and parses it into req, whose version says how.
+//
+// Errors: ErrMalformed, ErrUnknownAPI.
+func Decode(req kmsg.Request, body []byte) error {
+	c, err := Check(req.Key(), req.GetVersion(), body)
+	if err != nil {
 		return err
 	}
-	if u, ok := req.(interface{ UnsafeReadFrom([]byte) error }); ok {
-		return decodeError(req, u.UnsafeReadFrom(body))
-	}
-	return decodeError(req, req.ReadFrom(body))
+	return c.Decode(req, body)
 }
 
-// CountElements returns how many array elements the body of a request has, nested
-// ones included, without decoding it. ok is false when the body is malformed or
-// the version unknown.
-func CountElements(key, version int16, body []byte) (n int, ok bool) {
-	l := layoutOf(key, version)
-	if l == nil {
-		return 0, false
+// DecodeAliased checks a body and parses it without copies.
+//
+// Errors: ErrMalformed, ErrUnknownAPI.
+func DecodeAliased(req kmsg.Request, body []byte) error {
+	c, err := Check(req.Key(), req.GetVersion(), body)
+	if err != nil {
+		return err
 	}
-	c := checker{flexible: l.flexible}
-	rest, ok := c.fields(l.fields, body)
-	return c.elements, ok && len(rest) == 0
+	return c.DecodeAliased(req, body)
 }
 
-func checkBody(req kmsg.Request, body []byte) (*layout, error) {
-	l := layoutOf(req.Key(), req.GetVersion())
-	if l == nil {
-		return nil, fmt.Errorf("%w: key %d version %d", ErrUnknownAPI, req.Key(), req.GetVersion())
-	}
-	if !l.check(body) {
-		return nil, decodeError(req, kbin.ErrNotEnoughData)
-	}
-	return l, nil
-}
-
-func decodeError(req kmsg.Request, err error) error {
+func decodeError(key, version int16, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: body of key %d version %d: %w", ErrMalformed, req.Key(), req.GetVersion(), err)
+	return fmt.Errorf("%w: body of key %d version %d: %w", ErrMalformed, key, version, err)
 }

@@ -50,6 +50,7 @@ type node struct {
 	kind nodeKind
 	size int    // kindFixed: bytes
 	min  int    // smallest encoding in bytes
+	held int    // bytes of its decoded value, without what that points to
 	sub  []node // fields of a struct; the one element type of an array
 	tags []tag  // structs: the tagged fields
 }
@@ -96,9 +97,8 @@ func layoutOf(key, version int16) *layout {
 		return l
 	}
 	c := compiler{text: s.fields, version: version, flexible: version >= s.flexible}
-	fields, tags := c.fields(0)
 	l := &layout{
-		fields:   []node{structNode(kindStruct, fields, tags, c.flexible)},
+		fields:   []node{c.structure(kindStruct, 0)},
 		flexible: c.flexible,
 		hasBytes: strings.Contains(s.fields, "y"),
 	}
@@ -114,15 +114,30 @@ type compiler struct {
 	flexible bool
 }
 
-// fields compiles up to the closing byte (0: the end) and consumes that.
-func (c *compiler) fields(end byte) (nodes []node, tags []tag) {
+// structure compiles the fields up to the closing byte (0: the end) and consumes
+// that.
+func (c *compiler) structure(kind nodeKind, end byte) node {
+	nodes, tags, held := c.fields(end)
+	n := node{kind: kind, sub: nodes, tags: tags, held: held + tagsBytes}
+	for i := range nodes {
+		n.min += nodes[i].min
+	}
+	if c.flexible {
+		n.min++ // the number of tagged fields
+	}
+	return n
+}
+
+// fields compiles the fields of a structure. held is what the decoded structure
+// takes: it has the fields of all versions.
+func (c *compiler) fields(end byte) (nodes []node, tags []tag, held int) {
 	for {
 		for c.peek() == ' ' {
 			c.at++
 		}
 		if c.peek() == end {
 			c.at++
-			return nodes, tags
+			return nodes, tags, held
 		}
 		number := -1
 		if c.peek() == '#' {
@@ -130,15 +145,16 @@ func (c *compiler) fields(end byte) (nodes []node, tags []tag) {
 			number = c.number()
 		}
 		n := c.field()
-		if !c.present() {
-			continue
-		}
+		held += n.held
+		present := c.present()
 		switch last := len(nodes) - 1; {
-		case number >= 0:
+		case number >= 0: // kmsg decodes tagged fields in every version
 			tags = append(tags, tag{uint32(number), []node{n}})
+		case !present:
 		case n.kind == kindFixed && last >= 0 && nodes[last].kind == kindFixed:
 			nodes[last].size += n.size
 			nodes[last].min += n.min
+			nodes[last].held += n.held
 		default:
 			nodes = append(nodes, n)
 		}
@@ -157,35 +173,23 @@ func (c *compiler) field() node {
 	switch kind {
 	case 'b', 'h', 'i', 'l', 'u':
 		size := map[byte]int{'b': 1, 'h': 2, 'i': 4, 'l': 8, 'u': 16}[kind]
-		return node{kind: kindFixed, size: size, min: size}
+		return node{kind: kindFixed, size: size, min: size, held: max(size, wordBytes)}
 	case 's':
-		return node{kind: kindString, min: lengthSize(2)}
+		return node{kind: kindString, min: lengthSize(2), held: stringBytes}
 	case 'y':
-		return node{kind: kindBytes, min: lengthSize(4)}
+		return node{kind: kindBytes, min: lengthSize(4), held: sliceBytes}
 	case '[':
 		elem := c.field()
 		c.at++ // ]
-		return node{kind: kindArray, min: lengthSize(4), sub: []node{elem}}
+		return node{kind: kindArray, min: lengthSize(4), held: sliceBytes, sub: []node{elem}}
 	case '{':
-		nodes, tags := c.fields('}')
-		return structNode(kindStruct, nodes, tags, c.flexible)
+		return c.structure(kindStruct, '}')
 	case '?':
 		n := c.field()
-		n.kind, n.min = kindNullableStruct, 1
+		n.kind, n.min, n.held = kindNullableStruct, 1, n.held+wordBytes
 		return n
 	}
 	panic(fmt.Sprintf("protocol: shape %q: unknown field %q at %d", c.text, kind, c.at-1))
-}
-
-func structNode(kind nodeKind, nodes []node, tags []tag, flexible bool) node {
-	n := node{kind: kind, sub: nodes, tags: tags}
-	for i := range nodes {
-		n.min += nodes[i].min
-	}
-	if flexible {
-		n.min++ // the number of tagged fields
-	}
-	return n
 }
 
 // present consumes the versions of a field and reports whether ours is one.
@@ -228,19 +232,34 @@ func (c *compiler) number() int {
 	return n
 }
 
+// Bytes of decoded values. A field of a structure takes whole words at least; a
+// nullable string is a pointer to one.
+const (
+	wordBytes       = 8
+	stringBytes     = 3 * wordBytes
+	sliceBytes      = 3 * wordBytes
+	tagsBytes       = wordBytes
+	unknownTagBytes = 512 // a map and its first entry; more entries take less
+)
+
+// allocated is about what the allocator takes for n bytes: it knows sizes in steps
+// of an eighth, of whole pages above 32 KiB.
+func allocated(n int) int { return n + min(n/8, 8<<10) + 2*wordBytes }
+
 // checker walks a body along its layout. It allocates nothing.
 type checker struct {
 	flexible    bool
 	elements    int // array elements so far
 	unknownTags int
+	held        int // bytes that the decoded values point to so far
 }
 
 // check reports whether body is laid out as l says, to its last byte, within the
-// limits above.
-func (l *layout) check(body []byte) bool {
-	c := checker{flexible: l.flexible}
+// limits above, and what was counted on the way.
+func (l *layout) check(body []byte) (c checker, ok bool) {
+	c = checker{flexible: l.flexible, held: allocated(wordBytes + l.fields[0].held)} // with the version
 	rest, ok := c.fields(l.fields, body)
-	return ok && len(rest) == 0
+	return c, ok && len(rest) == 0
 }
 
 func (c *checker) fields(nodes []node, b []byte) (rest []byte, ok bool) {
@@ -260,6 +279,9 @@ func (c *checker) field(n *node, b []byte) (rest []byte, ok bool) {
 		size, b, ok := c.length(b, 2)
 		if !ok {
 			return nil, false
+		}
+		if size > 0 {
+			c.held += allocated(size)
 		}
 		return skip(b, max(size, 0))
 	case kindBytes:
@@ -299,8 +321,10 @@ func (c *checker) array(elem *node, b []byte) (rest []byte, ok bool) {
 	}
 	c.elements += count
 	if elem.kind == kindFixed {
+		c.held += allocated(count * elem.size)
 		return skip(b, count*elem.size)
 	}
+	c.held += allocated(count * elem.held)
 	for range count {
 		if b, ok = c.field(elem, b); !ok {
 			return nil, false
@@ -329,6 +353,7 @@ func (c *checker) tags(known []tag, b []byte) (rest []byte, ok bool) {
 			if c.unknownTags++; c.unknownTags > maxUnknownTags {
 				return nil, false
 			}
+			c.held += unknownTagBytes
 			continue
 		}
 		if left, ok := c.fields(field, value); !ok || len(left) != 0 {

@@ -13,7 +13,7 @@ const noFlex = 1 << 14
 //	[x]          array of x
 //	{...}        structure; in flexible versions tagged fields follow
 //	?{...}       structure that may be null
-//	#n x         tagged field number n
+//	#n x         tagged field number n, in all versions: kmsg does not ask which
 //
 // A field ends with the versions that have it if not all of the API's do: @3+
 // from 3, @-4 up to 4, @7-12 both. Versions 0 to 2 of Produce are advertised but
@@ -23,7 +23,7 @@ const noFlex = 1 << 14
 // kmsg for every key and version.
 var shapes = [...]shape{
 	{0, 3, 13, 9, `s h i [{s@-12 u@13+ [{i y}]}]`}, // Produce
-	{1, 4, 18, 12, `i@-14 i i i b i@7+ i@7+ [{s@-12 u@13+ [{i i@9+ l i@12+ l@5+ i #0u@17+ #1l@18+}]}] [{s@7-12 u@13+ [i]@7+}]@7+ s@11+ #0s@12+ #1{i@15+ l@15+}@15+`}, // Fetch
+	{1, 4, 18, 12, `i@-14 i i i b i@7+ i@7+ [{s@-12 u@13+ [{i i@9+ l i@12+ l@5+ i #0u@17+ #1l@18+}]}] [{s@7-12 u@13+ [i]@7+}]@7+ s@11+ #0s@12+ #1{i l}@15+`}, // Fetch
 	{2, 1, 11, 6, `i b@2+ [{s [{i i@4+ l}]}] i@10+`},                                              // ListOffsets
 	{3, 0, 13, 9, `[{u@10+ s}] b@4+ b@8-10 b@8+`},                                                 // Metadata
 	{8, 2, 10, 8, `s i s s@7+ l@-4 [{s@-9 u@10+ [{i l i@6+ s}]}]`},                                // OffsetCommit

@@ -88,13 +88,13 @@ func TestShapes(t *testing.T) {
 			fill(reflect.ValueOf(req).Elem(), rnd)
 			body := req.AppendTo(nil)
 			l := layoutOf(key, version)
-			if !l.check(body) {
+			if _, ok := l.check(body); !ok {
 				t.Fatalf("%s: layout does not fit % x of %+v", name, body, req)
 			}
-			if l.check(append(bytes.Clone(body), 0)) {
+			if _, ok := l.check(append(bytes.Clone(body), 0)); ok {
 				t.Errorf("%s: a byte more is accepted", name)
 			}
-			if len(body) > 0 && l.check(body[:len(body)-1]) {
+			if _, ok := l.check(body[:max(len(body)-1, 0)]); ok && len(body) > 0 {
 				t.Errorf("%s: a byte less is accepted", name)
 			}
 			for how, decode := range map[string]func(kmsg.Request, []byte) error{"Decode": Decode, "DecodeAliased": DecodeAliased} {

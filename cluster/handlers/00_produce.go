@@ -94,7 +94,10 @@ const (
 func handle00Produce(b *Broker, r *Request) {
 	d := &delayedProduce{b: b, r: r, bounded: true, quick: produceLoopDecompressed}
 	light := false
-	if n, ok := protocol.CountElements(r.Key, r.Version, r.Body); len(r.Body) <= produceLoopBytes && (n <= produceLoopElements || !ok) {
+	if !r.Check() {
+		return
+	}
+	if len(r.Body) <= produceLoopBytes && r.checked.Elements <= produceLoopElements {
 		switch done, ok := d.append(); {
 		case !ok:
 			return

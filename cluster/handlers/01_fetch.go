@@ -72,6 +72,7 @@ func handle01Fetch(b *Broker, r *Request) {
 	f := &delayedFetch{b: b, r: r, ctx: ctx, maxWait: time.Duration(req.MaxWaitMillis) * time.Millisecond}
 	f.maxBytes = min(int64(req.MaxBytes), int64(b.FetchMaxBytes), r.use.client.MostBytes(quota.ConsumerBytes))
 	f.minBytes = min(int64(req.MinBytes), f.maxBytes)
+	r.ChargeMemory(int64(len(ctx.Partitions)) * fetchPartitionMemory)
 	f.resolve()
 	if r.async { // on a worker already: a long request
 		f.read(false)
@@ -89,6 +90,10 @@ func handle01Fetch(b *Broker, r *Request) {
 	})
 }
 
+// fetchPartitionMemory is about what a partition of a fetch takes in memory until
+// the answer, with what watching it takes.
+const fetchPartitionMemory = 256
+
 // fetchOnLoop is how many partitions are read on an event loop, and fetchWatched
 // how many a waiting fetch watches: one of more is looked at again at its
 // deadline only.
@@ -99,7 +104,7 @@ const (
 
 // answerOrWait follows the first read. Loop only.
 func (f *delayedFetch) answerOrWait() {
-	if f.maxWait <= 0 || f.b.Stopping.Load() || f.found == 0 || f.bytes >= f.minBytes || f.failed {
+	if f.maxWait <= 0 || f.b.Stopping.Load() || f.found == 0 || f.bytes >= f.minBytes || f.failed || !f.r.mayWait() {
 		f.reply()
 		return
 	}

@@ -109,6 +109,8 @@ func (r *adminResponder) File(*engine.Range)                { panic("no files he
 func (r *adminResponder) Send()                             { r.done <- nil }
 func (r *adminResponder) NoResponse()                       { r.done <- errors.New("no response") }
 func (r *adminResponder) Close(err error)                   { r.done <- err }
+func (r *adminResponder) ChargeMemory(int64)                {}
+func (r *adminResponder) Affords(int64) bool                { return true }
 func (r *adminResponder) Hold(body []byte) []byte           { return body }
 func (r *adminResponder) Proceed()                          {}
 

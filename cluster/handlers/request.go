@@ -30,6 +30,12 @@ type Responder interface {
 	// Send completes the answer. Exactly one of Send, NoResponse and Close
 	// ends a request.
 	Send()
+	// ChargeMemory counts n bytes that the request takes in memory until it is answered.
+	// Call it, where Handle runs, before Handle returns.
+	ChargeMemory(n int64)
+	// Affords reports whether a request that takes n bytes may go on waiting. Any
+	// goroutine may call it.
+	Affords(n int64) bool
 	// Hold makes the request's body valid until it is answered, has the
 	// connection's next request wait for Proceed or the answer, and returns the
 	// body in its new place. Call it before the handler returns.
@@ -77,6 +83,10 @@ type Request struct {
 
 	w     Responder
 	async bool
+	// checked is what is known of the body once it has been looked at.
+	checked   protocol.Checked
+	isChecked bool
+	charged   int64 // bytes of memory
 	// wait is who waits with the request, nil when nobody does.
 	wait Waiting
 	use  use
@@ -88,8 +98,8 @@ type Waiting interface {
 	// Cancel is told that the connection has closed: the request is to be ended
 	// with NoResponse.
 	Cancel()
-	// Hurry is told that the broker stops: the request is to be answered with
-	// what there is.
+	// Hurry is told that the broker stops, or memory is short: the request is to
+	// be answered with what there is.
 	Hurry()
 }
 
@@ -112,21 +122,59 @@ func (r *Request) ClientIDString() string {
 // Decode parses the body into msg, whose version it sets; msg keeps nothing of
 // Body. A body that cannot be parsed closes the connection, as Kafka does, and
 // Decode returns false: the handler then returns at once.
-func (r *Request) Decode(msg kmsg.Request) bool { return r.decode(msg, protocol.Decode) }
+func (r *Request) Decode(msg kmsg.Request) bool { return r.decode(msg, protocol.Checked.Decode) }
 
 // DecodeAliased is Decode without copies: strings and byte slices of msg alias
 // Body and are valid as long as it is.
 func (r *Request) DecodeAliased(msg kmsg.Request) bool {
-	return r.decode(msg, protocol.DecodeAliased)
+	return r.decode(msg, protocol.Checked.DecodeAliased)
 }
 
-func (r *Request) decode(msg kmsg.Request, parse func(kmsg.Request, []byte) error) bool {
+func (r *Request) decode(msg kmsg.Request, parse func(protocol.Checked, kmsg.Request, []byte) error) bool {
+	if !r.Check() {
+		return false
+	}
 	msg.SetVersion(r.Version)
-	if err := parse(msg, r.Body); err != nil {
+	if err := parse(r.checked, msg, r.Body); err != nil {
 		r.Close(err)
 		return false
 	}
 	return true
+}
+
+// Check looks at the body without decoding it, and charges the memory that its
+// decoded form will take. A body that cannot be parsed closes the connection, and
+// Check returns false.
+func (r *Request) Check() bool {
+	if r.isChecked {
+		return true
+	}
+	c, err := protocol.Check(r.Key, r.Version, r.Body)
+	if err != nil {
+		r.Close(err)
+		return false
+	}
+	r.checked, r.isChecked = c, true
+	r.ChargeMemory(c.Memory)
+	return true
+}
+
+// ChargeMemory counts n bytes that the request takes in memory until it is answered. Call
+// it before the handler returns.
+func (r *Request) ChargeMemory(n int64) {
+	r.charged += n
+	r.w.ChargeMemory(n)
+}
+
+// mayWait reports that there is memory for the request to go on waiting.
+func (r *Request) mayWait() bool { return r.w.Affords(r.charged) }
+
+// Relieve has a request that waits answered when there is no memory for that. Loop
+// only; the connection front calls it.
+func (r *Request) Relieve() {
+	if r.wait != nil && !r.mayWait() {
+		r.Hurry()
+	}
 }
 
 // Detach keeps the body of a Pipelined request and holds the connection, so that
@@ -160,8 +208,8 @@ func (r *Request) Cancel() {
 	}
 }
 
-// Hurry tells the request that the broker stops. Loop only; the connection
-// front calls it.
+// Hurry tells the request that the broker stops, or memory is short. Loop only;
+// the connection front calls it.
 func (r *Request) Hurry() {
 	if w := r.wait; w != nil {
 		r.wait = nil
