@@ -87,6 +87,7 @@ type Request struct {
 	checked   protocol.Checked
 	isChecked bool
 	charged   int64 // bytes of memory
+	gone      bool  // Cancel was called
 	// wait is who waits with the request, nil when nobody does.
 	wait Waiting
 	use  use
@@ -166,8 +167,9 @@ func (r *Request) ChargeMemory(n int64) {
 	r.w.ChargeMemory(n)
 }
 
-// mayWait reports that there is memory for the request to go on waiting.
-func (r *Request) mayWait() bool { return r.w.Affords(r.charged) }
+// mayWait reports that the connection is still there, and memory for the request to
+// go on waiting. Loop only.
+func (r *Request) mayWait() bool { return !r.gone && r.w.Affords(r.charged) }
 
 // Relieve has a request that waits answered when there is no memory for that. Loop
 // only; the connection front calls it.
@@ -202,6 +204,7 @@ func (r *Request) WaitIn(w Waiting) { r.wait = w }
 // Cancel tells the request that its connection has closed. Loop only; the
 // connection front calls it.
 func (r *Request) Cancel() {
+	r.gone = true
 	if w := r.wait; w != nil {
 		r.wait = nil
 		w.Cancel()
