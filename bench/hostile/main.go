@@ -36,6 +36,8 @@ type options struct {
 	recordSize int
 	quiet      time.Duration
 	nice       int
+	control    bool
+	mostTimes  float64
 }
 
 func main() {
@@ -72,8 +74,10 @@ func newCommand() *cobra.Command {
 	f.Float64Var(&o.rate, "rate", 2000, "records per second of the well-behaved client")
 	f.IntVar(&o.recordSize, "record-size", 200, "size of its record values in bytes")
 	f.IntVar(&o.nice, "attacker-nice", 10, "niceness of the attacking process, so that it leaves the processors to the others")
-	f.DurationVar(&o.quiet, "quiet", 3*time.Second, "time it is measured alone first")
-	cmd.AddCommand(newAttackCommand())
+	f.DurationVar(&o.quiet, "quiet", 10*time.Second, "time it is measured alone first, after a fifth of that to warm up")
+	f.BoolVar(&o.control, "control", false, "attack a server that does nothing as well, beside the same client of the broker, to tell what the broker adds")
+	f.Float64Var(&o.mostTimes, "max-times", 0, "how many times as long its 99th percentile may be beside the attack, 0 for any; needs a machine with nothing else to do")
+	cmd.AddCommand(newAttackCommand(), newStandInCommand())
 	return cmd
 }
 
@@ -101,8 +105,8 @@ func (o *options) validate() error {
 		return errors.New("--endpoint and --broker-pid need each other")
 	case o.endpoint == "" && o.brokerLog != "":
 		return errors.New("--broker-log is for --endpoint")
-	case o.inputs < 1 || o.rate <= 0 || o.quiet < 0:
-		return errors.New("--inputs and --rate must be positive, --quiet not negative")
+	case o.inputs < 1 || o.rate <= 0 || o.quiet < 0 || o.mostTimes < 0:
+		return errors.New("--inputs and --rate must be positive, --quiet and --max-times not negative")
 	case o.recordSize < integrity.StampSize:
 		return fmt.Errorf("--record-size must be at least %d", integrity.StampSize)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -28,14 +29,17 @@ func TestVerdict(t *testing.T) {
 		{"files", func(r *result) { r.after.Files = []string{"a", "a", "b"} }, `["a" "b"]`},
 		{"panic", func(r *result) { r.alarmCount, r.alarms = 1, []string{"handler panicked"} }, "handler panicked"},
 		{"answers", func(r *result) { r.phases[0].Strange = 1 }, "x: 1 wrong"},
+		{"slow", func(r *result) { _ = r.attack.RecordValue(31_000) }, "3.1 times"},
+		{"slow beside anything", func(r *result) { r.control = newLatency(); _ = r.control.RecordValue(31_000) }, ""},
 		{"dead", func(r *result) { r.errs = []error{errors.New("the broker has ended")} }, "has ended"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := &result{quiet: newLatency(), attack: newLatency(), report: integrity.Report{Records: 1, Acked: 1},
 				before: observe.Descriptors{Sockets: 2, Files: []string{"a"}}, phases: []phase{{name: "x", latency: newLatency()}}}
+			_ = r.quiet.RecordValue(10_000)
 			tt.edit(r)
-			err := r.verdict(limit)
+			err := r.verdict(&options{maxRSSSize: limit, mostTimes: 3})
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("verdict %v, want %q", err, tt.want)
 			}
@@ -79,5 +83,25 @@ func TestValidate(t *testing.T) {
 		if err := o.validate(); err == nil {
 			t.Errorf("bad %s was accepted", name)
 		}
+	}
+}
+
+// The stand-in answers whole frames in order and ends with what cannot be one.
+func TestStandIn(t *testing.T) {
+	frames := []byte{
+		0, 0, 0, 8, 0, 18, 0, 0, 0, 0, 0, 7,
+		0, 0, 0, 10, 0, 3, 0, 9, 0, 0, 0, 8, 0xff, 0xff,
+		0, 0, 0, 7, 0, 3, 0, 9, 0, 0, 0, 9,
+	}
+	var answers bytes.Buffer
+	err := answerFrames(struct {
+		io.Reader
+		io.Writer
+	}{bytes.NewReader(frames), &answers})
+	if err == nil || !strings.Contains(err.Error(), "7 bytes") {
+		t.Errorf("error %v", err)
+	}
+	if want := []byte{0, 0, 0, 4, 0, 0, 0, 7, 0, 0, 0, 4, 0, 0, 0, 8}; !bytes.Equal(answers.Bytes(), want) {
+		t.Errorf("answers % x, want % x", answers.Bytes(), want)
 	}
 }

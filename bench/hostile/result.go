@@ -30,6 +30,8 @@ type result struct {
 	seed          uint64
 	quiet, attack *hdrhistogram.Histogram // attack: all kinds together
 	phases        []phase
+	control       *hdrhistogram.Histogram // beside the attack on the stand-in; nil when there was none
+	controls      map[string]*hdrhistogram.Histogram
 	largestRSS    int64
 	endRSS        int64
 	before, after observe.Descriptors
@@ -44,7 +46,7 @@ type result struct {
 }
 
 // verdict returns what did not hold, nil when all did.
-func (r *result) verdict(maxRSS int64) error {
+func (r *result) verdict(o *options) error {
 	errs := append([]error(nil), r.errs...)
 	i := &r.report
 	switch {
@@ -54,8 +56,11 @@ func (r *result) verdict(maxRSS int64) error {
 	case i.Records == 0:
 		errs = append(errs, errors.New("well-behaved client: no record was read"))
 	}
-	if r.largestRSS > maxRSS {
-		errs = append(errs, fmt.Errorf("resident memory reached %s, more than %s", size(r.largestRSS), size(maxRSS)))
+	if r.largestRSS > o.maxRSSSize {
+		errs = append(errs, fmt.Errorf("resident memory reached %s, more than %s", size(r.largestRSS), size(o.maxRSSSize)))
+	}
+	if times := r.times(r.attack); o.mostTimes > 0 && times > o.mostTimes {
+		errs = append(errs, fmt.Errorf("well-behaved client: its 99th percentile was %.1f times as long beside the attack, more than %.1f", times, o.mostTimes))
 	}
 	if r.after.More(r.before) {
 		added := r.after.Added(r.before)
@@ -72,25 +77,34 @@ func (r *result) verdict(maxRSS int64) error {
 	return errors.Join(errs...)
 }
 
+// times is how many times as long as alone the 99th percentile of h is.
+func (r *result) times(h *hdrhistogram.Histogram) float64 {
+	return float64(h.ValueAtQuantile(99)) / float64(max(1, r.quiet.ValueAtQuantile(99)))
+}
+
 func (r *result) write(out io.Writer, verdict error) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight) // keeps everything until Flush, which reports what fails
-	fmt.Fprintln(w, "kind\tinputs\tanswered\tclosed\tsilent\trefused\tseconds\tper second\tbroker CPU\tRSS\tgood p50\tgood p99\tgood max\t")
-	row := func(name string, counts [5]int64, took, cpu time.Duration, rss int64, h *hdrhistogram.Histogram) {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%.1f\t%.0f\t%.1f\t%s\t%s\t%s\t%s\t\n", name, counts[0], counts[1], counts[2], counts[3], counts[4],
-			took.Seconds(), float64(counts[0])/took.Seconds(), cpu.Seconds(), size(rss), millis(h.ValueAtQuantile(50)), millis(h.ValueAtQuantile(99)), millis(h.Max()))
+	fmt.Fprintln(w, "kind\tinputs\tanswered\tclosed\tsilent\trefused\tseconds\tper second\tbroker CPU\tRSS\tgood p50\tgood p99\tgood max\tcontrol p99\t")
+	row := func(name string, counts [5]int64, took, cpu time.Duration, rss int64, h, control *hdrhistogram.Histogram) {
+		beside := "-"
+		if control != nil {
+			beside = millis(control.ValueAtQuantile(99))
+		}
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%.1f\t%.0f\t%.1f\t%s\t%s\t%s\t%s\t%s\t\n", name, counts[0], counts[1], counts[2], counts[3], counts[4],
+			took.Seconds(), float64(counts[0])/took.Seconds(), cpu.Seconds(), size(rss), millis(h.ValueAtQuantile(50)), millis(h.ValueAtQuantile(99)), millis(h.Max()), beside)
 	}
 	var sum [5]int64
 	var took, cpu time.Duration
 	for _, p := range r.phases {
 		counts := [5]int64{p.Inputs, p.Answered, p.Closed, p.Silent, p.Refused}
-		row(p.name, counts, p.took, p.cpu, p.rss, p.latency)
+		row(p.name, counts, p.took, p.cpu, p.rss, p.latency, r.controls[p.name])
 		for i := range sum {
 			sum[i] += counts[i]
 		}
 		took += p.took
 		cpu += p.cpu
 	}
-	row("all", sum, took, cpu, r.largestRSS, r.attack)
+	row("all", sum, took, cpu, r.largestRSS, r.attack, r.control)
 	if err := w.Flush(); err != nil {
 		return err
 	}
@@ -99,10 +113,14 @@ func (r *result) write(out io.Writer, verdict error) error {
 	if verdict != nil {
 		word = "FAILED"
 	}
-	_, err := fmt.Fprintf(out, "good client: %d acknowledged, %d read back, %d lost, %d repeated; p99 %s alone, %s beside the attack, %.1f times as long\n"+
+	control := ""
+	if r.control != nil {
+		control = fmt.Sprintf("; %s beside the same attack on a server that does nothing, %.1f times", millis(r.control.ValueAtQuantile(99)), r.times(r.control))
+	}
+	_, err := fmt.Fprintf(out, "good client: %d acknowledged, %d read back, %d lost, %d repeated; p99 %s alone, %s beside the attack, %.1f times as long%s\n"+
 		"attacker: %.1f s of processor time in %.1f s\nmemory: largest %s, at the end %s\ndescriptors: before %v; after %v\nthreads: before %d, after %d\nseed %d\nverdict %s\n",
 		i.Acked, i.Records, i.Lost, i.Duplicate, millis(r.quiet.ValueAtQuantile(99)), millis(r.attack.ValueAtQuantile(99)),
-		float64(r.attack.ValueAtQuantile(99))/float64(max(1, r.quiet.ValueAtQuantile(99))), r.attackerCPU.Seconds(), took.Seconds(),
+		r.times(r.attack), control, r.attackerCPU.Seconds(), took.Seconds(),
 		size(r.largestRSS), size(r.endRSS), r.before, r.after, r.threadsBefore, r.threadsAfter, r.seed, word)
 	return err
 }

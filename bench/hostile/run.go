@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -23,6 +24,8 @@ const (
 	settleTimeout = 20 * time.Second
 	stopTimeout   = 30 * time.Second
 	deleteTimeout = 30 * time.Second
+	// controlPause is what the broker has to come to rest before the stand-in is attacked.
+	controlPause = 2 * time.Second
 	// warmGroup is a group that exists before descriptors are counted: the first one creates a topic for all.
 	warmGroup = "warm-up"
 )
@@ -56,7 +59,7 @@ func judge(ctx context.Context, o *options, b *broker, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%w (seed %d)", err, o.seed)
 	}
-	verdict := r.verdict(o.maxRSSSize)
+	verdict := r.verdict(o)
 	return errors.Join(verdict, r.write(out, verdict))
 }
 
@@ -74,6 +77,10 @@ func measure(ctx context.Context, o *options, b *broker) (r *result, err error) 
 	}
 	defer g.close()
 	mem := observe.WatchMemory(ctx, b.pid)
+	if err := sleep(ctx, o.quiet/5); err != nil {
+		return nil, err
+	}
+	g.phase()
 	if err := sleep(ctx, o.quiet); err != nil {
 		return nil, err
 	}
@@ -84,9 +91,33 @@ func measure(ctx context.Context, o *options, b *broker) (r *result, err error) 
 	r.quiet, r.attack = g.phase(), newLatency()
 	r.phases = append(r.phases, phase{name: "(quiet)", took: o.quiet, rss: mem.Next(), latency: r.quiet})
 
-	a, err := startAttacker(b.addr, o.seed, o.nice)
+	began, used := time.Now(), observe.CPU(b.pid)
+	r.attackerCPU, err = o.attack(ctx, b.addr, func(k *kind, c counts) bool {
+		p := phase{name: k.name, took: time.Since(began), cpu: observe.CPU(b.pid) - used, counts: c, rss: mem.Next(), latency: g.phase()}
+		began, used = time.Now(), observe.CPU(b.pid)
+		r.attack.Merge(p.latency)
+		r.phases = append(r.phases, p)
+		if b.gone() {
+			r.errs = append(r.errs, fmt.Errorf("%s: the broker has ended", k.name))
+		}
+		return !b.gone()
+	})
+	if err == nil && o.control && !b.gone() {
+		err = o.attackStandIn(ctx, r, g)
+	}
 	if err != nil {
 		return nil, err
+	}
+	b.after(ctx, r, g, mem)
+	return r, nil
+}
+
+// attack has a new attacker go through the kinds and calls seen after each, which says whether to go on. It returns
+// the processor time of the attacker.
+func (o *options) attack(ctx context.Context, addr string, seen func(*kind, counts) bool) (cpu time.Duration, err error) {
+	a, err := startAttacker(addr, o.seed, o.nice)
+	if err != nil {
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, a.stop()) }()
 	for i := range kinds {
@@ -95,26 +126,37 @@ func measure(ctx context.Context, o *options, b *broker) (r *result, err error) 
 			continue
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return 0, err
 		}
-		begin, used := time.Now(), observe.CPU(b.pid)
 		c, err := a.attack(k.name, k.count(o.inputs))
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
-		p := phase{name: k.name, took: time.Since(begin), cpu: observe.CPU(b.pid) - used, counts: c, rss: mem.Next(), latency: g.phase()}
-		r.attack.Merge(p.latency)
-		r.phases = append(r.phases, p)
-		if b.gone() {
-			r.errs = append(r.errs, fmt.Errorf("%s: the broker has ended", k.name))
+		if !seen(k, c) {
 			break
 		}
 	}
-	if r.attackerCPU, err = a.release(); err != nil {
-		return nil, err
+	return a.release()
+}
+
+// attackStandIn repeats the attack on a server that does nothing.
+func (o *options) attackStandIn(ctx context.Context, r *result, g *good) (err error) {
+	s, err := startStandIn()
+	if err != nil {
+		return err
 	}
-	b.after(ctx, r, g, mem)
-	return r, nil
+	defer func() { err = errors.Join(err, s.stop()) }()
+	if err := sleep(ctx, controlPause); err != nil {
+		return err
+	}
+	g.phase()
+	r.control, r.controls = newLatency(), make(map[string]*hdrhistogram.Histogram)
+	_, err = o.attack(ctx, s.addr, func(k *kind, _ counts) bool {
+		r.controls[k.name] = g.phase()
+		r.control.Merge(r.controls[k.name])
+		return true
+	})
+	return err
 }
 
 // after checks what is left of the broker.
