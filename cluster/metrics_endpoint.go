@@ -21,7 +21,7 @@ func (b *Broker) openMetrics() (err error) {
 		NodeID: h.NodeID, ClusterID: h.ClusterID, Version: version, Backend: b.Backend,
 		InputBudget: b.cfg.Broker.Network.RequestMemoryBytes,
 		Saturated:   b.front.watch.saturated,
-		Network:     b.server.Stats, Busy: b.server.Busy, Closed: b.ClosedConnections, Requests: &h.Metrics, Replicas: b.replicas, Sessions: h.Sessions, Logs: b.logs, Warmer: b.warm,
+		Network:     b.server.Stats, Busy: b.server.Busy, LongestTurns: b.server.LongestTurns, Closed: b.ClosedConnections, Requests: &h.Metrics, Replicas: b.replicas, Sessions: h.Sessions, Logs: b.logs, Warmer: b.warm,
 		Groups: b.groups, Controller: b.controller, Quotas: b.quotas, Telemetry: b.telemetry,
 	}, b.logger)
 	return err

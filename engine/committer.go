@@ -18,6 +18,7 @@ import (
 type committer struct {
 	dir    *logDir
 	syncer roundSyncer
+	device *pagecache.Commits // where reads make way for syncs; nil when there are none
 
 	mu      sync.Mutex
 	queue   []*Log
@@ -44,7 +45,11 @@ type pacedRange struct {
 }
 
 func newCommitter(d *logDir, syncer roundSyncer) *committer {
-	return &committer{dir: d, syncer: syncer, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	var device *pagecache.Commits
+	if warm := d.m.cfg.Warm; warm != nil {
+		device, _ = warm.Commits(d.path) // a directory in memory has none
+	}
+	return &committer{dir: d, syncer: syncer, device: device, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // request asks for a round that covers everything written to l so far.
@@ -174,6 +179,8 @@ func (c *committer) round(logs []*Log) {
 
 // sync makes the targets of a round durable, among them the names in so many directories.
 func (c *committer) sync(targets []syncTarget, names int) error {
+	c.device.Begin()
+	defer c.device.End()
 	switch {
 	case len(targets) == 0:
 		return nil

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sort"
 	"sync/atomic"
+
+	"kserver/pagecache"
 )
 
 // ReadInfo is what Read found.
@@ -349,27 +351,48 @@ func (r *Range) ReadAt(p []byte, off int64) (int, error) { return r.file.ReadAt(
 // hotTailBytes: what was appended to an active segment within its last so many bytes is taken for cached.
 const hotTailBytes = 1 << 20
 
+// keptTailBytes: readers that catch up leave so many bytes at the end of a log in the page cache.
+const keptTailBytes = 64 << 20
+
 // Ready reports whether the n bytes at position off can be sent without waiting for the disk. If not, reading
 // them has begun and wake is called exactly once, from any goroutine, when they are there; the range may be
 // released before that.
 func (r *Range) Ready(off int64, n int, wake func()) bool {
-	warm := r.log.m.cfg.Warm
-	s := r.segment
-	if warm == nil || off >= s.coldBefore && off >= s.size.Load()-hotTailBytes && !s.sealed.Load() {
+	warm, s := r.log.m.cfg.Warm, r.segment
+	if warm == nil {
 		return true
 	}
-	if _, err := s.acquire(); err != nil {
-		return true // cannot be: the range pins the segment
+	size, active := s.size.Load(), !s.sealed.Load()
+	if active && off >= s.coldBefore && off >= size-hotTailBytes {
+		return true
 	}
-	ready := warm.Ready(r.file, s.pageID, off, n, func() {
-		s.release()
-		wake()
-	})
-	if ready {
-		s.release()
-	}
-	return ready
+	return warm.Ready(pagecache.Range{
+		File: (*pagedSegment)(s), ID: s.pageID, FD: r.file.Fd(), Off: off, N: n, Size: size,
+		Tail: active && off >= size-keptTailBytes,
+	}, wake)
 }
+
+// Missed says that sending the n bytes at off had to wait for the disk although Ready had said that it would not.
+func (r *Range) Missed(int64, int) {
+	if warm := r.log.m.cfg.Warm; warm != nil {
+		warm.Missed(r.segment.pageID)
+	}
+}
+
+// pagedSegment is the log file of a segment as the page cache sees it.
+type pagedSegment LogSegment
+
+// Pin implements pagecache.File.
+func (p *pagedSegment) Pin() (fd int, err error) {
+	f, err := (*LogSegment)(p).acquire()
+	if err != nil {
+		return -1, err
+	}
+	return f.Fd(), nil
+}
+
+// Unpin implements pagecache.File.
+func (p *pagedSegment) Unpin() { (*LogSegment)(p).release() }
 
 // Release unpins the range's segment.
 func (r *Range) Release() {

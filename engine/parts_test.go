@@ -278,7 +278,7 @@ func TestLogAppendTime(t *testing.T) {
 
 func TestColdRangeIsWarmed(t *testing.T) {
 	dir := t.TempDir()
-	warm := pagecache.NewWarmer(pagecache.Config{ReadAhead: -1})
+	warm := pagecache.NewWarmer(pagecache.Config{})
 	defer warm.Close()
 	m := openManager(t, Config{Dirs: []string{dir}, Warm: warm})
 	cfg := DefaultLogConfig()

@@ -308,6 +308,8 @@ type memSource struct {
 	file     *os.File // nil: no descriptor
 	released atomic.Int64
 	reads    atomic.Int64
+	missed   atomic.Int64
+	slow     time.Duration // of each ReadAt
 
 	mu    sync.Mutex
 	cold  bool   // Ready says no, once per call of chill
@@ -343,6 +345,7 @@ func (s *memSource) Fd() int {
 
 func (s *memSource) ReadAt(p []byte, off int64) (int, error) {
 	s.reads.Add(1)
+	time.Sleep(s.slow)
 	return bytes.NewReader(s.data).ReadAt(p, off)
 }
 
@@ -356,6 +359,8 @@ func (s *memSource) Ready(off int64, n int, wake func()) bool {
 	}
 	return true
 }
+
+func (s *memSource) Missed(int64, int) { s.missed.Add(1) }
 
 func (s *memSource) Release() { s.released.Add(1) }
 

@@ -148,7 +148,9 @@ func (l *Loop) turn() {
 	l.stats.memory.Store(l.mem.inUse)
 	l.turnNo++
 	l.settleCharge()
-	l.stats.busy.Add(int64(time.Since(l.start)) - l.nowNs)
+	end := int64(time.Since(l.start))
+	l.stats.busy.Add(end - l.nowNs)
+	l.stats.longestTurn.observe(end-l.nowNs, end)
 	err := l.drv.wait(timeout)
 	l.mail.asleep.Store(false)
 	l.stats.turns.Add(1)

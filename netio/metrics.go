@@ -31,6 +31,8 @@ type Stats struct {
 	BytesUnsendable int64 // file bytes read into memory because sendfile could not
 	SocketFull      int64 // sends that found no room
 	ColdWaits       int64 // answers parked until their range was in memory
+	SendStalls      int64 // sends of file bytes said to be in memory that were not, and held up their loop
+	SendStalled     time.Duration
 
 	ReadPauses      int64 // connections that stopped being read, for any reason
 	BudgetPauses    int64 // ... because the input budget was spent
@@ -52,10 +54,12 @@ type loopStats struct {
 	accepted, acceptRests, acceptsFull, rejectedPerIP, rejectedRate, crowdedOut, acceptErrors, idleClosed, stallClosed, outputStalled,
 	frameTimeouts, frameLengths,
 	frames, bytesReceived,
-	bytesMemory, bytesSendfile, bytesCopied, bytesUnsendable, socketFull, coldWaits,
+	bytesMemory, bytesSendfile, bytesCopied, bytesUnsendable, socketFull, coldWaits, sendStalls, sendStalled,
 	readPauses, budgetPauses, memory, bufferExhausted,
 	turns, wakeups, enters, submitted, completed, cqOverflow,
 	busy atomic.Int64 // ns
+
+	longestTurn peak // ns
 }
 
 // Busy is how long each loop was not waiting for the kernel since the start, up to
@@ -64,6 +68,17 @@ func (s *Server) Busy() []time.Duration {
 	out := make([]time.Duration, len(s.loops))
 	for i, l := range s.loops {
 		out[i] = time.Duration(l.stats.busy.Load())
+	}
+	return out
+}
+
+// LongestTurns is, for each loop, the longest time of the last one to two minutes in
+// which it did not ask the kernel for what is new: what every one of its connections
+// waited for once. Any goroutine may call it.
+func (s *Server) LongestTurns() []time.Duration {
+	out := make([]time.Duration, len(s.loops))
+	for i, l := range s.loops {
+		out[i] = time.Duration(l.stats.longestTurn.read(int64(time.Since(l.start))))
 	}
 	return out
 }
@@ -99,6 +114,8 @@ func (s *Server) Stats() Stats {
 			{&t.BytesUnsendable, &c.bytesUnsendable},
 			{&t.SocketFull, &c.socketFull},
 			{&t.ColdWaits, &c.coldWaits},
+			{&t.SendStalls, &c.sendStalls},
+			{(*int64)(&t.SendStalled), &c.sendStalled},
 			{&t.ReadPauses, &c.readPauses},
 			{&t.BudgetPauses, &c.budgetPauses},
 			{&t.ArenaBytes, &c.memory},

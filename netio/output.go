@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -221,7 +222,9 @@ func (c *Conn) fill() {
 				return
 			}
 			o.warm = false
+			began := time.Now()
 			n, err := readFull(p.src, o.gather[o.filled:o.filled+p.n], p.off)
+			l.stalledSend(p.src, p.off, n, time.Since(began))
 			if err != nil {
 				c.Close(err)
 				return
@@ -319,7 +322,9 @@ func (c *Conn) sendFile(share int) int {
 		c.readWindow()
 		return 0
 	}
+	began := time.Now()
 	n, err := sendfile.Send(c.fd, o.file.src.Fd(), o.file.off, min(o.ready, share))
+	l.stalledSend(o.file.src, o.file.off, n, time.Since(began))
 	l.stats.bytesSendfile.Add(int64(n))
 	o.queued -= n
 	c.advanceFile(n)
@@ -345,10 +350,12 @@ func (c *Conn) readWindow() {
 	n := min(o.ready, maxBlock)
 	b := l.takeBlock(n)
 	o.blocks = append(o.blocks, b)
+	began := time.Now()
 	if _, err := readFull(o.file.src, b[:n], o.file.off); err != nil {
 		c.Close(err)
 		return
 	}
+	l.stalledSend(o.file.src, o.file.off, n, time.Since(began))
 	l.stats.bytesUnsendable.Add(int64(n))
 	o.buf, o.more = b[:n], false
 	c.advanceFile(n)

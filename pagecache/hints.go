@@ -2,6 +2,8 @@ package pagecache
 
 import (
 	"errors"
+	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -9,21 +11,45 @@ import (
 // ErrUnsupported is returned by Resident when the file system cannot say (no RWF_NOWAIT for reads).
 var ErrUnsupported = errors.New("pagecache: residency probe is not supported here")
 
-const pageBytes = 4096
+var pageBytes = int64(os.Getpagesize())
 
-// Resident reports whether the first and the last page of the n bytes at off are in the page cache and
-// readable without waiting. A miss makes the kernel start reading the probed pages (preadv2(2), RWF_NOWAIT,
-// since Linux 4.14). Bytes beyond the end of the file count as resident.
+// Resident reports whether the n bytes at off, which lie within the file, are in the page cache and can be read
+// without waiting. It starts no read of what is not there.
+//
+// cachestat(2), since Linux 6.5, says how many pages are there, but counts those whose read is still under way; so
+// the first and the last page are probed as well. Before Linux 6.5, or where a filter forbids the call, these probes
+// are all there is, and a miss makes the kernel read the probed page.
 func Resident(fd int, off int64, n int) (bool, error) {
 	if n <= 0 {
 		return true, nil
 	}
+	first, last := off/pageBytes, (off+int64(n)-1)/pageBytes
+	if there, known := cachedPages(fd, first*pageBytes, (last-first+1)*pageBytes); known && there < uint64(last-first+1) {
+		return false, nil
+	}
 	ok, err := residentPage(fd, off)
-	last := off + int64(n) - 1
-	if !ok || err != nil || last/pageBytes == off/pageBytes {
+	if !ok || err != nil || first == last {
 		return ok, err
 	}
-	return residentPage(fd, last)
+	return residentPage(fd, off+int64(n)-1)
+}
+
+// noCachestat is set once the kernel has refused cachestat(2).
+var noCachestat atomic.Bool
+
+// cachedPages counts the pages of a range in the page cache. known is false where the kernel does not say.
+func cachedPages(fd int, off, n int64) (pages uint64, known bool) {
+	if noCachestat.Load() {
+		return 0, false
+	}
+	var st unix.Cachestat_t
+	switch err := unix.Cachestat(uint(fd), &unix.CachestatRange{Off: uint64(off), Len: uint64(n)}, &st, 0); err {
+	case nil:
+		return st.Cache, true
+	case unix.ENOSYS, unix.EPERM, unix.EACCES:
+		noCachestat.Store(true)
+	}
+	return 0, false // EOPNOTSUPP: this file system; the probes meet other errors themselves
 }
 
 func residentPage(fd int, off int64) (bool, error) {
@@ -66,11 +92,6 @@ func ReadNoWait(fd int, p []byte, off int64) (n int, ok bool, err error) {
 	return n, true, nil
 }
 
-// WillNeed asks the kernel to read the range ahead (posix_fadvise). It may take some 200 us on the caller.
-func WillNeed(fd int, off int64, n int64) error {
-	return unix.Fadvise(fd, off, n, unix.FADV_WILLNEED)
-}
-
 // StartWriteback starts writing the dirty pages of the range to the device without waiting for them, so that
 // a later sync has little left to do (sync_file_range, SYNC_FILE_RANGE_WRITE). It makes nothing durable.
 func StartWriteback(fd int, off int64, n int64) error {
@@ -83,7 +104,7 @@ func StartWriteback(fd int, off int64, n int64) error {
 }
 
 // Drop evicts the clean pages of the range from the page cache (posix_fadvise, POSIX_FADV_DONTNEED), so that
-// the next read comes from the device. Dirty pages stay: sync first.
+// the next read comes from the device. Dirty pages and pages that a socket still refers to stay.
 func Drop(fd int, off int64, n int64) error {
 	return unix.Fadvise(fd, off, n, unix.FADV_DONTNEED)
 }

@@ -21,6 +21,11 @@ type Source interface {
 	// returned. A call of wake after Release is harmless.
 	Ready(off int64, n int, wake func()) bool
 
+	// Missed says that Ready was wrong about n bytes at off: sending them has
+	// waited, for as long as it takes to read them. It may be said of a range
+	// that was slow for another reason.
+	Missed(off int64, n int)
+
 	// Release ends the use of the range. It is called exactly once.
 	Release()
 }

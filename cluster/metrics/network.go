@@ -17,6 +17,8 @@ func (c *catalogue) network(src *Sources) {
 	copied := c.counter("network_copied_file_bytes_total", "File bytes that were read into this process to be sent, by reason: small (cheaper to copy), unsendable (sendfile could not).", "reason")
 	blocked := c.counter("network_socket_full_total", "Sends that found no room in the socket's buffer.")
 	cold := c.counter("network_cold_waits_total", "Answers that waited until their records had been read from the disk.")
+	stalls := c.counter("network_send_stalls_total", "Sends of records taken for in memory that took longer than a millisecond, in which their event loop served nobody: the kernel had evicted them meanwhile (or another process had the processor).")
+	stalled := c.counter("network_send_stalled_seconds_total", "Time of these sends.")
 
 	pauses := c.counter("network_read_pauses_total", "Times that reading from a connection paused, for any reason.")
 	budgetPauses := c.counter("network_budget_pauses_total", "Times that reading from a connection paused because the memory for requests was spent (queued.max.request.bytes).")
@@ -26,7 +28,8 @@ func (c *catalogue) network(src *Sources) {
 	exhausted := c.counter("network_buffers_exhausted_total", "Receives that found no buffer (io_uring).")
 
 	turns := c.counter("network_loop_turns_total", "Turns of all event loops.")
-	busy := c.counter("network_loop_busy_seconds_total", "Time in which an event loop did not wait for the kernel.", "loop")
+	busy := c.counter("network_loop_busy_seconds_total", "Time in which an event loop did not wait for the kernel; its rate is the share of a processor.", "loop")
+	longest := c.gauge("network_loop_longest_turn_seconds", "Longest time of the last one to two minutes in which an event loop did not look for new requests.", "loop")
 	wakeups := c.counter("network_loop_wakeups_total", "Times that an event loop was woken by another thread.")
 	enters := c.counter("network_enters_total", "Calls of io_uring_enter or epoll_wait.")
 	submitted := c.counter("network_submissions_total", "Submission queue entries (io_uring).")
@@ -55,6 +58,8 @@ func (c *catalogue) network(src *Sources) {
 		s.count(copied, n.BytesUnsendable, "unsendable")
 		s.count(blocked, n.SocketFull)
 		s.count(cold, n.ColdWaits)
+		s.count(stalls, n.SendStalls)
+		s.put(stalled, n.SendStalled.Seconds())
 
 		s.count(pauses, n.ReadPauses)
 		s.count(budgetPauses, n.BudgetPauses)
@@ -66,6 +71,9 @@ func (c *catalogue) network(src *Sources) {
 		s.count(turns, n.Turns)
 		for i, d := range src.Busy() {
 			s.put(busy, d.Seconds(), itoa(int32(i)))
+		}
+		for i, d := range src.LongestTurns() {
+			s.put(longest, d.Seconds(), itoa(int32(i)))
 		}
 		s.count(wakeups, n.Wakeups)
 		s.count(enters, n.Enters)

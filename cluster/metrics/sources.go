@@ -26,18 +26,20 @@ type Sources struct {
 	// Saturated says of each resource whether it is.
 	Saturated func() map[string]bool
 
-	Network    func() netio.Stats
-	Busy       func() []time.Duration  // event loops
-	Closed     func() map[string]int64 // connections, by reason
-	Requests   *handlers.Metrics
-	Replicas   *replica.Manager
-	Sessions   *replica.SessionCache
-	Logs       *engine.LogManager
-	Warmer     *pagecache.Warmer // nil when ranges are not warmed
-	Groups     *group.Coordinator
-	Controller *controller.Controller
-	Quotas     *quota.Manager
-	Telemetry  *telemetry.Manager
+	Network func() netio.Stats
+	Busy    func() []time.Duration // event loops
+	// LongestTurns of event loops.
+	LongestTurns func() []time.Duration
+	Closed       func() map[string]int64 // connections, by reason
+	Requests     *handlers.Metrics
+	Replicas     *replica.Manager
+	Sessions     *replica.SessionCache
+	Logs         *engine.LogManager
+	Warmer       *pagecache.Warmer // nil when ranges are not warmed
+	Groups       *group.Coordinator
+	Controller   *controller.Controller
+	Quotas       *quota.Manager
+	Telemetry    *telemetry.Manager
 }
 
 // newCatalogue lists what is shown of the sources. They are not looked at before the first scrape.
