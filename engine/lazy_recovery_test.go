@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -165,24 +166,27 @@ func killedLogs(t testing.TB, n int) *vfs.Mem {
 	return killed
 }
 
-// syncAllGate holds back SyncAll until it is opened.
-type syncAllGate struct {
+// listGate holds back the first look into a directory until it is opened.
+type listGate struct {
 	vfs.FS
+	dir           string
 	once          sync.Once
 	entered, open chan struct{}
 }
 
-func (g *syncAllGate) SyncAll(path string) error {
-	g.once.Do(func() { close(g.entered) })
-	<-g.open
-	return g.FS.SyncAll(path)
+func (g *listGate) List(path string) ([]vfs.Entry, error) {
+	if path == g.dir {
+		g.once.Do(func() { close(g.entered) })
+		<-g.open
+	}
+	return g.FS.List(path)
 }
 
-// A first use waits for nothing but its own log, although the background waits for the disk on behalf of all.
+// A first use waits for nothing but its own log, although the background waits for the disk on behalf of another.
 func TestFirstUseWaitsForNoOther(t *testing.T) {
-	const logs = bulkSyncs + 3
-	gate := &syncAllGate{FS: killedLogs(t, logs), entered: make(chan struct{}), open: make(chan struct{})}
-	m := openManager(t, Config{FS: gate})
+	const logs = 40
+	gate := &listGate{FS: killedLogs(t, logs), dir: "/data/k-0", entered: make(chan struct{}), open: make(chan struct{})}
+	m := openManager(t, Config{FS: gate, RecoveryThreads: 1})
 	<-gate.entered
 	l, _ := m.Log(TopicPartition{"k", logs - 1})
 	if got := batches(t, readAll(t, l, 0)); len(got) != 5 || l.DurableEndOffset() != 5 {
@@ -191,20 +195,84 @@ func TestFirstUseWaitsForNoOther(t *testing.T) {
 	if d := m.Dirs()[0]; d.RecoveredLogs != 1 || d.UnrecoveredLogs != logs-1 {
 		t.Fatalf("%+v", d)
 	}
-	other, _ := m.Log(TopicPartition{"k", 0})
+	other, _ := m.Log(TopicPartition{"k", 1})
 	if other.Loaded() || other.Size() == 0 || other.Loaded() {
 		t.Fatal("the size of a log is known without a load")
 	}
+	open := m.OpenFiles()
 	close(gate.open)
 	for deadline := time.Now().Add(20 * time.Second); m.Dirs()[0].UnrecoveredLogs > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the background does not recover the others")
 		}
 	}
+	if other.Loaded() || m.OpenFiles() > open {
+		t.Fatalf("the background keeps what nobody uses: %d open files, %d before", m.OpenFiles(), open)
+	}
+	if got := batches(t, readAll(t, other, 0)); len(got) != 5 || other.DurableEndOffset() != 5 {
+		t.Fatalf("%d batches, durable to %d", len(got), other.DurableEndOffset())
+	}
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := gate.Stat("/data/" + cleanShutdownFile); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What was not appended to since the last checkpoint is neither written nor synced by a recovery, whether its process
+// stopped cleanly before or not.
+func TestRecoveryLeavesUnchangedLogsAlone(t *testing.T) {
+	mem := vfs.NewMem()
+	m := openManager(t, Config{FS: mem, stepped: true})
+	used := TopicPartition{"k", 0}
+	for i := range 8 {
+		l := create(t, m, TopicPartition{"k", int32(i)}, testLogConfig())
+		for n := range 20 {
+			appendBatch(t, l, batchSpec{value: fmt.Sprint(i), padBytes: 300, ts: 1_700_000_000_000 + int64(n)})
+		}
+		m.step()
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m = openManager(t, Config{FS: mem, stepped: true})
+	l, _ := m.Log(used)
+	l.SetConfig(testLogConfig())
+	appendBatch(t, l, batchSpec{value: "more"})
+	m.step()
+	killed := mem.Kill()
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	fault := vfs.NewFault(killed)
+	fault.StartLog()
+	m = openManager(t, Config{FS: fault, stepped: true})
+	m.step()
+	if d := m.Dirs()[0]; d.RecoveredLogs != 8 || d.UnrecoveredLogs != 0 {
+		t.Fatalf("%+v", d)
+	}
+	changes := 0
+	for _, op := range fault.Log() {
+		if strings.Contains(op, " /data/k-0/") {
+			changes++
+		} else if strings.Contains(op, " /data/k-") {
+			t.Error(op)
+		}
+	}
+	if changes == 0 {
+		t.Error("the log with a new batch was not written")
+	}
+	for _, l := range m.Logs() {
+		want := 20
+		if l.TopicPartition() == used {
+			want++
+		}
+		if got := batches(t, readAll(t, l, 0)); len(got) != want {
+			t.Errorf("%s: %d batches", l.TopicPartition(), len(got))
+		}
+	}
+	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -62,6 +62,13 @@ func (c *leaderEpochs) clear() {
 	c.entries, c.changed = nil, true
 }
 
+// forget empties the cache of a log that is no longer loaded; the file stays as it is.
+func (c *leaderEpochs) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entries, c.changed = nil, false
+}
+
 // latest is the newest epoch, -1 if there is none.
 func (c *leaderEpochs) latest() int32 {
 	c.mu.Lock()

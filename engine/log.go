@@ -166,7 +166,7 @@ func (l *Log) Config() LogConfig { return *l.cfg.Load() }
 // SetConfig replaces the settings; they apply from the next append, read or retention check on. Offsets that
 // were reported durable under a relaxed flush.messages are not taken back.
 func (l *Log) SetConfig(cfg LogConfig) {
-	old := l.cfg.Swap(&cfg)
+	old := l.cfg.Swap(l.m.shareConfig(cfg))
 	if old.Compact && !cfg.Compact {
 		l.cleanAborts.Add(1)
 	}

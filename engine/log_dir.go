@@ -44,6 +44,15 @@ type checkpointedOffsets struct {
 	recoveryPoint, logStart, highWatermark int64
 }
 
+// put enters them for a log in the contents of the three files. A log start of 0 has no line.
+func (c *checkpointedOffsets) put(tp TopicPartition, recovery, starts, watermarks map[TopicPartition]int64) {
+	recovery[tp], watermarks[tp] = c.recoveryPoint, c.highWatermark
+	delete(starts, tp)
+	if c.logStart > 0 {
+		starts[tp] = c.logStart
+	}
+}
+
 func (d *logDir) checkpointed(tp TopicPartition) checkpointedOffsets {
 	d.checkpointMu.Lock()
 	defer d.checkpointMu.Unlock()

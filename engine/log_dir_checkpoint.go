@@ -33,11 +33,10 @@ func (d *logDir) checkpoint(final bool) error {
 		if err != nil {
 			return d.checkpointFailed(fmt.Errorf("checkpoint of %s: %w", l.tp, err))
 		}
-		recovery[l.tp], watermarks[l.tp] = c.recoveryPoint, c.highWatermark
-		delete(starts, l.tp)
-		if c.logStart > 0 {
-			starts[l.tp] = c.logStart
-		}
+		c.put(l.tp, recovery, starts, watermarks)
+	}
+	if final && d.recoverer.unsynced.Load() {
+		work.all = true
 	}
 	if err := work.finish(d); err != nil {
 		return d.checkpointFailed(err)
@@ -61,6 +60,11 @@ func (d *logDir) checkpointFailed(err error) error {
 type checkpointWork struct {
 	files   []syncTarget
 	renames []epochFile
+	all     bool // sync the whole file system once
+}
+
+func (w *checkpointWork) add(other *checkpointWork) {
+	w.files, w.renames = append(w.files, other.files...), append(w.renames, other.renames...)
 }
 
 // epochFile is a leader epoch file written under a temporary name.
@@ -73,11 +77,19 @@ type epochFile struct {
 const bulkSyncs = 32
 
 // finish syncs the files, then gives the temporary ones their names, then syncs those. A log deleted since
-// has taken its files away.
+// has taken its files away. checkpointMu is held.
 func (w *checkpointWork) finish(d *logDir) error {
 	if err := w.sync(d); err != nil {
 		return err
 	}
+	if err := w.rename(d); err != nil {
+		return err
+	}
+	return w.sync(d)
+}
+
+// rename gives the temporary files their names, which are to be synced then. checkpointMu is held.
+func (w *checkpointWork) rename(d *logDir) error {
 	for _, e := range w.renames {
 		path := filepath.Join(e.dir, leaderEpochFile)
 		if err := d.m.cfg.FS.Rename(path+tmpSuffix, path); err != nil && !isNotExist(err) {
@@ -86,15 +98,22 @@ func (w *checkpointWork) finish(d *logDir) error {
 		}
 		w.files = append(w.files, syncTarget{dir: e.dir, optional: true})
 	}
-	return w.sync(d)
+	w.renames = nil
+	return nil
 }
 
 func (w *checkpointWork) sync(d *logDir) error {
-	files := w.files
-	w.files = nil
-	if len(files) > bulkSyncs {
+	if w.all || len(w.files) > bulkSyncs {
+		w.files, w.all = nil, false
 		return d.m.cfg.FS.SyncAll(d.path)
 	}
+	return w.syncEach(d)
+}
+
+// syncEach syncs the files one by one, however many they are.
+func (w *checkpointWork) syncEach(d *logDir) error {
+	files := w.files
+	w.files = nil
 	for i := range files {
 		if err := files[i].sync(d.m.cfg.FS); err != nil {
 			return err
@@ -109,6 +128,16 @@ func (w *checkpointWork) sync(d *logDir) error {
 func (l *Log) prepareCheckpoint(final bool, work *checkpointWork) (c checkpointedOffsets, err error) {
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
+	if final && l.changed && !l.deleted && !l.unborn.Load() {
+		if err := l.writeForCleanStart(work); err != nil {
+			return c, err
+		}
+	}
+	return l.prepareCheckpointLocked(work)
+}
+
+// prepareCheckpointLocked is prepareCheckpoint of one that is not final. appendMu is held.
+func (l *Log) prepareCheckpointLocked(work *checkpointWork) (c checkpointedOffsets, err error) {
 	l.viewMu.Lock()
 	c = checkpointedOffsets{l.lastFlushed, l.logStart.Load(), l.highWatermark.Load()}
 	l.viewMu.Unlock()
@@ -118,11 +147,7 @@ func (l *Log) prepareCheckpoint(final bool, work *checkpointWork) (c checkpointe
 	if l.deleted || l.unborn.Load() {
 		return c, nil
 	}
-	if final && l.changed {
-		if err := l.writeForCleanStart(work); err != nil {
-			return c, err
-		}
-	} else if l.unsnapshotted >= snapshotBytes {
+	if l.unsnapshotted >= snapshotBytes {
 		if err := l.snapshot(); err != nil {
 			return c, err
 		}
@@ -169,6 +194,7 @@ func (l *Log) writeForCleanStart(work *checkpointWork) error {
 		}
 		work.files = append(work.files, syncTarget{path: filepath.Join(l.path, offsetFileName(p.end)+snapshotSuffix)})
 	}
+	l.unsnapshotted = 0
 	work.files = append(work.files, syncTarget{dir: l.path})
 	return nil
 }

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"errors"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,15 +14,21 @@ import (
 // goroutine that asks, and all others meanwhile by Config.RecoveryThreads goroutines that go through them once. So a
 // start waits for none of it, and who asks for a log never waits behind others'.
 //
-// What the last process wrote may be in the page cache only. Before any of it counts as durable it is made so
-// (settle): a first use does it for its own log; behind many logs one sync of the file system does it for all.
+// The background keeps out of the way. It does not load what nobody has asked for: it leaves each log on disk as a
+// clean stop would, and takes no memory for it. It makes durable what it recovers log by log (settle), since one sync
+// of the file system for all would have everybody wait for whatever any program has written there. Most logs need
+// none of it: what is not behind its last checkpoint is unchanged (Log.openUnchanged).
+//
+// States of a log after an unclean stop: unrecovered -> loaded (Log.load), or unrecovered -> written (writeUnused) ->
+// recovered (checkpointRecovered) -> loaded. A written log counts as unrecovered: who uses it then checks it again.
 type recoverer struct {
 	d    *logDir
 	logs []*Log // found unrecovered, by name
 
-	settled  atomic.Bool // everything the last process wrote is durable
 	stopping atomic.Bool
 	over     atomic.Bool // the background has gone through all
+	// unsynced: there are logs whose side files a clean start relies on, and no sync has covered.
+	unsynced atomic.Bool
 	wg       sync.WaitGroup
 	took     atomic.Int64 // ns, once all were gone through
 
@@ -30,6 +38,9 @@ type recoverer struct {
 
 // errStopping ends a recovery that is under way when the manager is closed.
 var errStopping = errors.New("the logs are being closed")
+
+// recoveryBatch is how many logs the background recovers between two checkpoints of them.
+const recoveryBatch = 1024
 
 // start begins to recover all logs in the background.
 func (r *recoverer) start() {
@@ -54,35 +65,18 @@ func (r *recoverer) stop() {
 func (r *recoverer) run() {
 	d := r.d
 	began := d.m.cfg.Clock.Now()
-	// Behind many logs: one flush of the file system takes the place of several for each log.
-	if len(r.logs) > bulkSyncs && !planted(bugRecoveryNotSynced) {
-		if err := d.m.cfg.FS.SyncAll(d.path); err != nil {
-			d.fail(err)
+	logs := r.logs
+	r.logs = nil
+	for batch := range slices.Chunk(logs, recoveryBatch) {
+		if err := r.batch(batch); err != nil {
 			return
 		}
-		r.settled.Store(true)
-	}
-	err := inParallel(len(r.logs), r.threads(), func(i int) error {
-		if r.stopping.Load() {
-			return errStopping
-		}
-		if err := d.offline(); err != nil {
-			return err
-		}
-		r.one(r.logs[i])
-		return nil
-	})
-	r.logs = nil
-	if err != nil {
-		return
 	}
 	r.over.Store(true)
 	took := d.m.cfg.Clock.Now().Sub(began)
 	r.took.Store(int64(took))
 	d.m.logger.Info("recovered logs after an unclean stop", "dir", d.path, "logs", d.recovered.Load(), "ms", took.Milliseconds())
-	if err := d.checkpoint(false); err != nil && d.offline() == nil {
-		d.m.logCheckpointError(err)
-	}
+	// Those in use wait for the next checkpoint, which may sync the whole file system.
 }
 
 func (r *recoverer) threads() int {
@@ -92,16 +86,120 @@ func (r *recoverer) threads() int {
 	return r.d.m.cfg.RecoveryThreads
 }
 
-// one recovers a log and gives its descriptors back: it may not be used soon. A corrupt log is unusable alone, one
-// that lacks room is tried again when it is used, and one that was deleted meanwhile is nobody's business; the log
-// has said so, or the directory has failed.
-func (r *recoverer) one(l *Log) {
-	if l.loaded.Load() || l.load() != nil {
-		return
+// batch recovers some logs and then writes their lines of the checkpoints. A corrupt log is unusable alone, one that
+// lacks room is tried again when it is used, and one that was deleted meanwhile is nobody's business; the log has said
+// so, or the directory has failed.
+func (r *recoverer) batch(logs []*Log) error {
+	var (
+		mu      sync.Mutex
+		work    checkpointWork
+		written []recoveredLog
+	)
+	err := inParallel(len(logs), r.threads(), func(i int) error {
+		if r.stopping.Load() {
+			return errStopping
+		}
+		if err := r.d.offline(); err != nil {
+			return err
+		}
+		var own checkpointWork
+		c, ok := logs[i].writeUnused(&own)
+		if !ok {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		work.add(&own)
+		written = append(written, recoveredLog{logs[i], c})
+		return nil
+	})
+	if len(written) > 0 {
+		if cerr := r.d.checkpointRecovered(written, &work); cerr != nil && r.d.offline() == nil {
+			r.d.m.logCheckpointError(cerr) // no room: they stay unrecovered
+		}
 	}
-	for _, s := range l.segmentList() {
-		s.closeIdle()
+	return err
+}
+
+// recoveredLog is a log the background has recovered, and its lines of the checkpoints.
+type recoveredLog struct {
+	log  *Log
+	file checkpointedOffsets
+}
+
+// checkpointRecovered makes durable what the background has written of some logs, as a checkpoint does, and then they
+// count as recovered. Those that somebody has begun to use meanwhile are as any other.
+func (d *logDir) checkpointRecovered(logs []recoveredLog, work *checkpointWork) error {
+	if err := work.syncEach(d); err != nil {
+		return d.checkpointFailed(err)
 	}
+	d.checkpointMu.Lock()
+	defer d.checkpointMu.Unlock()
+	if err := work.rename(d); err != nil {
+		return d.checkpointFailed(err)
+	}
+	if err := work.syncEach(d); err != nil {
+		return d.checkpointFailed(err)
+	}
+	recovery, starts, watermarks := maps.Clone(d.recovery), maps.Clone(d.starts), maps.Clone(d.watermarks)
+	var lines []*Log
+	for _, r := range logs {
+		if l, ok := d.m.Log(r.log.tp); !ok || l != r.log || l.loaded.Load() {
+			continue
+		}
+		r.file.put(r.log.tp, recovery, starts, watermarks)
+		lines = append(lines, r.log)
+	}
+	if err := d.writeCheckpointsLocked(recovery, starts, watermarks); err != nil {
+		return err
+	}
+	for _, l := range lines {
+		if l.unrecovered.Swap(false) {
+			d.recovered.Add(1)
+		}
+	}
+	return nil
+}
+
+// writeUnused recovers the log, unless it is in use, writes what a clean start reads, and lets go of it: it holds no
+// memory, no descriptor, and is not loaded. It returns its lines of the checkpoints, which are true when work is done.
+func (l *Log) writeUnused(work *checkpointWork) (c checkpointedOffsets, ok bool) {
+	l.loadMu.Lock()
+	defer l.loadMu.Unlock()
+	if l.loaded.Load() || l.loadErr != nil || !l.unrecovered.Load() {
+		return c, false
+	}
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	defer l.unload()
+	err := l.readFiles()
+	if err != nil {
+		return c, false
+	}
+	if l.changed {
+		l.dir.recoverer.unsynced.Store(true)
+		err = l.writeForCleanStart(new(checkpointWork)) // a clean stop syncs them
+		l.activeLocked().indexUnsynced = false
+	}
+	if err == nil {
+		c, err = l.prepareCheckpointLocked(work)
+	}
+	if err != nil {
+		_ = l.dir.checkpointFailed(err) // no room: its first use tries again
+	}
+	return c, err == nil
+}
+
+// unload forgets what was read of a log that nobody has begun to use. loadMu and appendMu are held.
+func (l *Log) unload() {
+	for _, s := range l.segments {
+		s.abandon()
+	}
+	l.viewMu.Lock()
+	defer l.viewMu.Unlock()
+	l.segments, l.endedTxns, l.openTxn, l.dirtyNames = nil, nil, noOffset, false
+	l.producers, l.snapshots, l.unsnapshotted, l.changed = nil, nil, 0, false
+	l.epochs.forget()
 }
 
 // unrecovered counts the logs of the directory that have to be recovered before they can be used.
@@ -114,23 +212,29 @@ func (d *logDir) unrecovered() (n int) {
 	return n
 }
 
-// settle makes durable what the last process wrote to the log: the segments that may have bytes behind the recovery
-// point, partition.metadata, and the names. loadMu is held.
+// settle makes durable what the last process wrote to the log behind the recovery point: the segments that may have
+// bytes there and, as far as they may be new, their names and partition.metadata, which the log's first commit round
+// covered before there was a recovery point. loadMu is held.
 func (l *Log) settle(files *logFiles, recoveryPoint int64) error {
-	r := l.dir.recoverer
-	if r.settled.Load() || planted(bugRecoveryNotSynced) {
+	if planted(bugRecoveryNotSynced) {
 		return nil
 	}
-	if err := r.settleNames(); err != nil {
-		return err
-	}
-	targets := []syncTarget{{path: filepath.Join(l.path, partitionMetadataFile), optional: true}}
+	var targets []syncTarget
 	for i, base := range files.bases {
 		if i+1 == len(files.bases) || files.bases[i+1] > recoveryPoint {
 			targets = append(targets, syncTarget{path: filepath.Join(l.path, offsetFileName(base)+segmentSuffix[logFile])})
 		}
 	}
-	for _, t := range append(targets, syncTarget{dir: l.path}) {
+	if recoveryPoint == 0 {
+		if err := l.dir.recoverer.settleNames(); err != nil {
+			return err
+		}
+		targets = append(targets, syncTarget{path: filepath.Join(l.path, partitionMetadataFile), optional: true})
+	}
+	if !files.quiet() || files.bases[len(files.bases)-1] >= recoveryPoint {
+		targets = append(targets, syncTarget{dir: l.path})
+	}
+	for _, t := range targets {
 		if err := t.sync(l.m.cfg.FS); err != nil {
 			return err
 		}

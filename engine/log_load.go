@@ -82,6 +82,11 @@ func (l *Log) sizeOnDisk() (n int64) {
 	return n
 }
 
+// quiet: no compaction, deletion or truncation was interrupted, and there is a segment.
+func (files *logFiles) quiet() bool {
+	return len(files.bases) > 0 && len(files.leftovers) == 0 && len(files.swaps) == 0
+}
+
 // checkPresent makes sure that a log of which something was durable has a segment. A truncation of everything
 // may end in a crash that leaves none, but then it leaves what it has renamed.
 func (files *logFiles) checkPresent(dir string, recoveryPoint int64) error {
@@ -102,11 +107,23 @@ func (l *Log) load() error {
 	if l.loaded.Load() || l.loadErr != nil {
 		return l.loadErr
 	}
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	if err := l.readFiles(); err != nil {
+		return err
+	}
+	if l.unrecovered.Swap(false) {
+		l.dir.recovered.Add(1)
+	}
+	l.loaded.Store(true)
+	return nil
+}
+
+// readFiles is load without making the log usable. loadMu and appendMu are held.
+func (l *Log) readFiles() error {
 	if err := l.dir.offline(); err != nil {
 		return err
 	}
-	l.appendMu.Lock()
-	defer l.appendMu.Unlock()
 	if l.closed {
 		return fmt.Errorf("%w: %s", ErrLogClosed, l.tp)
 	}
@@ -127,13 +144,8 @@ func (l *Log) load() error {
 	if err != nil {
 		l.loadErr = err
 		l.fail(err)
-		return err
 	}
-	if l.unrecovered.Swap(false) {
-		l.dir.recovered.Add(1)
-	}
-	l.loaded.Store(true)
-	return nil
+	return err
 }
 
 func (l *Log) loadLocked(unclean bool) error {
@@ -147,10 +159,12 @@ func (l *Log) loadLocked(unclean bool) error {
 		}
 		checkpointed = l.dir.checkpointed(l.tp)
 	}
-	if unclean {
+	settled := !unclean
+	if !settled && !files.quiet() {
 		if err := l.settle(&files, checkpointed.recoveryPoint); err != nil {
 			return err
 		}
+		settled = true
 	}
 	if changed, err := l.completeSwaps(files.swaps); err != nil {
 		return err
@@ -177,7 +191,12 @@ func (l *Log) loadLocked(unclean bool) error {
 	l.segments = segments
 	epochsKnown := l.loadEpochs()
 
-	end, err := l.loadActive(unclean, checkpointed.recoveryPoint)
+	end, err := l.loadActive(unclean, checkpointed.recoveryPoint, func() error {
+		if settled {
+			return nil
+		}
+		return l.settle(&files, checkpointed.recoveryPoint)
+	})
 	if err != nil {
 		return err
 	}
@@ -237,19 +256,28 @@ func (l *Log) openSegments(bases []int64, c checkpointedOffsets) ([]*LogSegment,
 	return segments, nil
 }
 
-// loadActive finds the log end, recovering what has to be. l.segments may lose members.
-func (l *Log) loadActive(unclean bool, recoveryPoint int64) (end int64, err error) {
-	l.changed = unclean
+// loadActive finds the log end, recovering what has to be, before which settle makes it durable. l.segments may lose
+// members.
+func (l *Log) loadActive(unclean bool, recoveryPoint int64, settle func() error) (end int64, err error) {
 	active := l.activeLocked()
+	if unclean {
+		if unchanged, err := l.openUnchanged(active, recoveryPoint); err != nil || unchanged {
+			return recoveryPoint, err
+		}
+		if err := settle(); err != nil {
+			return 0, err
+		}
+	}
+	l.changed = unclean
 	if active.indexLoaded.Load() { // no file yet
 		return active.base, nil
 	}
 	if !unclean {
-		end, err = l.openActive(active)
+		end, err = l.openActive(active, false)
 		if err == nil && end < recoveryPoint && !planted(bugOffsetsReused) {
 			err = l.endsEarly(end, recoveryPoint)
 		}
-		if err == nil || !errors.Is(err, ErrCorrupt) && !errors.Is(err, errBadIndex) && !isNotExist(err) {
+		if err == nil || !wantsRecovery(err) {
 			return end, err
 		}
 		l.changed = true
@@ -258,16 +286,63 @@ func (l *Log) loadActive(unclean bool, recoveryPoint int64) (end int64, err erro
 	return l.recoverSegments(recoveryPoint)
 }
 
+// wantsRecovery: the error of an opening says that the log does not check, not that the disk fails.
+func wantsRecovery(err error) bool {
+	return errors.Is(err, ErrCorrupt) || errors.Is(err, errBadIndex) || isNotExist(err)
+}
+
+// openUnchanged opens a log to which nothing was appended since the last checkpoint, as if the stop had been clean:
+// all of it lies below the recovery point, so it is durable, with its names, and there is nothing to check or to write.
+// false if it cannot be told to be such a log. Most logs of a large node are.
+func (l *Log) openUnchanged(active *LogSegment, recoveryPoint int64) (bool, error) {
+	if active.base >= recoveryPoint { // then its name may be newer
+		return false, nil
+	}
+	end, err := l.openActive(active, true)
+	if err == nil && end == recoveryPoint {
+		var complete bool
+		if complete, err = active.indexesComplete(l.cfg.Load().IndexIntervalBytes); complete {
+			return true, err
+		}
+	}
+	active.indexLoaded.Store(false)
+	if err != nil && !wantsRecovery(err) {
+		return false, err
+	}
+	return false, nil
+}
+
+// maxUncertainBatches bounds what indexesComplete reads.
+const maxUncertainBatches = 64
+
+// indexesComplete reports whether the indexes of an open active segment are what a clean stop leaves: no stretch
+// without an entry at the end, and the largest timestamp of all in the time index. It may say no without need.
+func (s *LogSegment) indexesComplete(interval int) (bool, error) {
+	e, ok := s.times.lastEntry()
+	if !ok {
+		return s.size.Load() == 0, nil
+	}
+	n, last := 0, int64(0)
+	err := s.eachBatch(s.base+int64(e.relOffset), func(_ vfs.File, b batchAt, _ recordbatch.Batch) error {
+		if n++; n > maxUncertainBatches || b.maxTimestamp > e.timestamp {
+			return errBadIndex
+		}
+		last = b.size
+		return nil
+	})
+	return err == nil && s.bytesSinceIndex-int(last) <= interval, err
+}
+
 // openActive readies the last segment of a cleanly closed log for appends: its headers are read from the last
-// index entry on.
-func (l *Log) openActive(s *LogSegment) (end int64, err error) {
+// index entry on. With all set the indexes are checked whole, as indexFile.load does.
+func (l *Log) openActive(s *LogSegment, all bool) (end int64, err error) {
 	f, err := s.acquire()
 	if err != nil {
 		return 0, err
 	}
 	defer s.release()
 	if s.size.Load() > 0 {
-		if err := errors.Join(s.offsets.load(false), s.times.load(false)); err != nil {
+		if err := errors.Join(s.offsets.load(all), s.times.load(all)); err != nil {
 			return 0, err
 		}
 	}

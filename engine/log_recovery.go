@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"kserver/engine/vfs"
 	"kserver/pagecache"
@@ -188,13 +189,18 @@ func (s *LogSegment) dropIndexes() error {
 	return nil
 }
 
+// batchBuffers are for reading whole batches during recovery, of which thousands of logs may have one.
+var batchBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
 // scanBatches reads batches from pos on as long as they are whole, check, and continue the offsets from end.
 // It returns the position and offset behind the last good one. An error is one of the disk.
 func (l *Log) scanBatches(s *LogSegment, f vfs.File, ix *indexer, pos, end int64) (int64, int64, error) {
 	var w headerWalk
 	w.open(f, s.size.Load(), false)
 	defer w.close()
-	var buf []byte
+	scratch := batchBuffers.Get().(*[]byte)
+	defer batchBuffers.Put(scratch)
+	buf := *scratch
 	for {
 		at, h, err := w.at(pos)
 		if err == io.EOF || errors.Is(err, ErrCorrupt) {
@@ -209,6 +215,7 @@ func (l *Log) scanBatches(s *LogSegment, f vfs.File, ix *indexer, pos, end int64
 		epoch := h.PartitionLeaderEpoch()
 		if int64(cap(buf)) < at.size {
 			buf = make([]byte, at.size)
+			*scratch = buf
 		}
 		batch := recordbatch.Batch(buf[:at.size])
 		if err := readFull(f, batch, pos, false); err != nil {

@@ -31,6 +31,7 @@ type LogManager struct {
 	closed   bool // guarded by createMu
 
 	producerExpiry atomic.Int64 // a time.Duration
+	lastConfig     atomic.Pointer[LogConfig]
 }
 
 // OpenLogManager locks the directories, reads their checkpoints and finds the logs in them. Logs are read when they
@@ -242,8 +243,18 @@ func (d *logDir) openLogs() error {
 // newLog makes the Log of a partition's directory; nothing is read yet.
 func (d *logDir) newLog(tp TopicPartition, path string, cfg LogConfig) *Log {
 	l := &Log{tp: tp, m: d.m, dir: d, path: path, openTxn: noOffset, roundFloor: noOffset}
-	l.cfg.Store(&cfg)
+	l.cfg.Store(d.m.shareConfig(cfg))
 	return l
+}
+
+// shareConfig returns cfg in a place that is shared with the log before, if its settings are the same: those of a topic
+// are set one after the other, and there may be thousands.
+func (m *LogManager) shareConfig(cfg LogConfig) *LogConfig {
+	if last := m.lastConfig.Load(); last != nil && *last == cfg {
+		return last
+	}
+	m.lastConfig.Store(&cfg)
+	return &cfg
 }
 
 // Log finds a partition's log.

@@ -78,15 +78,6 @@ func (p *handlePool) evictLocked(n int) {
 // idleLocked: the segment's descriptors may be closed. Its mu is held.
 func (s *LogSegment) idleLocked() bool { return s.pins == 0 && !s.dirty.Load() }
 
-// closeIdle closes the segment's descriptors if nobody needs them now.
-func (s *LogSegment) closeIdle() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.idleLocked() {
-		s.closeAndForgetLocked()
-	}
-}
-
 // openFile opens a file of a segment, making room once when the process is out of descriptors.
 func (p *handlePool) openFile(path string, create bool) (vfs.File, error) {
 	f, err := p.fs.OpenReadWrite(path, create)
