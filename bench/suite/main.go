@@ -1,6 +1,6 @@
 // Suite compares kserver with the peers on this machine: it builds what is needed, starts the brokers that a scenario
 // of bench/scenarios names, has kbench compare run it on them in turn, stops them, and goes on to the next. The
-// results of all scenarios gather in one directory: results.json, report.html, table.md.
+// results of all scenarios gather in one directory: results.json, report.html, table.md, summary.md.
 //
 //	go run ./bench/suite                    everything, some minutes per scenario
 //	go run ./bench/suite --quick            everything, one short round each

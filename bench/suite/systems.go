@@ -108,7 +108,7 @@ func (o *options) writeSystems(ctx context.Context, s *scenario.Scenario, runnin
 		if err != nil {
 			return err
 		}
-		version, err := versionOf(ctx, running.programs, sys.broker)
+		version, err := o.versionOf(ctx, running.programs, sys.broker)
 		if err != nil {
 			return err
 		}
@@ -170,8 +170,8 @@ func (p *programs) binary(name string) string {
 	return filepath.Join(p.peers, brokers[name].script)
 }
 
-// versionOf asks a broker's executable, or its script, what it is.
-func versionOf(ctx context.Context, p *programs, name string) (string, error) {
+// versionOf asks a broker's executable, or its script, what it is. What was built here is named by its commit, too.
+func (o *options) versionOf(ctx context.Context, p *programs, name string) (string, error) {
 	word := "version"
 	if name == "floor" {
 		word = "--version"
@@ -180,8 +180,14 @@ func versionOf(ctx context.Context, p *programs, name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("version of %s: %w", name, err)
 	}
-	first, _, _ := strings.Cut(string(out), "\n")
-	return first, nil
+	version, _, _ := strings.Cut(string(out), "\n")
+	if brokers[name].script == "" && o.kserver == "" {
+		// Without git or a repository there is no commit to name.
+		if out, err := exec.CommandContext(ctx, "git", "-C", o.root, "rev-parse", "--short", "HEAD").Output(); err == nil {
+			version += ", commit " + strings.TrimSpace(string(out))
+		}
+	}
+	return version, nil
 }
 
 // spec returns how to start a broker.

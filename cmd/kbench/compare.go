@@ -42,7 +42,7 @@ In every round each system has its turn, so a machine that slows down slows down
 synced before the next has its turn. A round that does not count comes first: it warms the systems up, and every record
 produced in it is read back and checked. The systems run already and stay as they are; topics are left behind.
 
---out names a directory for results.json (what every run said), report.html (one page with plots) and table.md. What is
+--out names a directory for results.json (what every run said), report.html (one page with plots), table.md and summary.md (its headlines). What is
 there of other scenarios stays.
 
 A system is NAME=HOST:PORT, NAME=HOST:PORT,PID to know what it costs, NAME=HOST:PORT,PID,DIR for scenarios that evict
@@ -68,7 +68,7 @@ every other.`,
 func newReportCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "report DIR",
-		Short: "Write report.html and table.md anew from the results.json of a comparison",
+		Short: "Write report.html, table.md and summary.md anew from the results.json of a comparison",
 		Args:  usageArgs(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			results, err := comparison.ReadResults(filepath.Join(args[0], comparison.ResultsFile))

@@ -10,6 +10,7 @@
 //	beside NAME COMMAND...      measured, too, at the same time as the run above it
 //	show FIGURE[@RUN] [/ FIGURE[@RUN]]
 //	                            one line of the result: a figure of a run, or what one figure is divided by another
+//	headline TEXT               the line above it belongs into the summary of many scenarios, under this name
 //	target SYSTEM[/SYSTEM] OP NUMBER
 //	                            what the line above it should be: of one system, or of one divided by another;
 //	                            OP is <=, <, >= or >

@@ -69,9 +69,11 @@ func (r Ref) String() string { return r.Figure + "@" + r.Run }
 
 // Show is one line of the result.
 type Show struct {
-	Of      Ref
-	Per     *Ref // what Of is divided by; nil for Of itself
-	Targets []Target
+	Of  Ref
+	Per *Ref // what Of is divided by; nil for Of itself
+	// Headline is the line's name in the summary of many scenarios; empty for lines that are not in it.
+	Headline string
+	Targets  []Target
 }
 
 // Target is what a line of the result should be.
@@ -195,6 +197,8 @@ func (p *parser) line(line string) error {
 		return p.beside(words)
 	case "show":
 		return p.show(words)
+	case "headline":
+		return p.headline(rest)
 	case "target":
 		return p.target(words)
 	default:
@@ -275,6 +279,18 @@ func (p *parser) ref(word string) (Ref, error) {
 		return Ref{}, fmt.Errorf("%s names no figure", word)
 	}
 	return Ref{Figure: figure, Run: run}, nil
+}
+
+func (p *parser) headline(text string) error {
+	if len(p.s.Shows) == 0 {
+		return errors.New("headline of what? there is no show before it")
+	}
+	last := &p.s.Shows[len(p.s.Shows)-1]
+	if last.Headline != "" {
+		return errors.New("a second headline")
+	}
+	last.Headline = text
+	return nil
 }
 
 func (p *parser) target(words []string) error {

@@ -24,6 +24,7 @@ beside readers consume -t cold
 show   e2e.p99@loaded / e2e.p99@quiet
 target kserver <= 1.5
 show   consume.mb@readers
+headline two readers of a cold log
 target kserver >= 1000
 target kserver/kafka > 0.5
 `
@@ -43,7 +44,7 @@ func TestParse(t *testing.T) {
 		},
 		Shows: []Show{
 			{Of: Ref{"e2e.p99", "loaded"}, Per: &Ref{"e2e.p99", "quiet"}, Targets: []Target{{System: "kserver", Op: "<=", Value: 1.5}}},
-			{Of: Ref{"consume.mb", "readers"}, Targets: []Target{
+			{Of: Ref{"consume.mb", "readers"}, Headline: "two readers of a cold log", Targets: []Target{
 				{System: "kserver", Op: ">=", Value: 1000}, {System: "kserver", Base: "kafka", Op: ">", Value: 0.5}}},
 		},
 		Text: whole,
@@ -64,28 +65,30 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                                      "no title\nno systems\nno run\nnothing to show",
-		"titel x":                               `line 1: unknown directive "titel"`,
-		"title":                                 `line 1: "title" says nothing`,
-		"title a\ntitle b":                      "line 2: a second title",
-		"systems a b a":                         "system a is named twice",
-		"evict now":                             "line 1: evict stands alone",
-		"run x produce\nevict":                  "evict is followed by no run",
-		"run x":                                 "line 1: run x has no command",
-		"run x produce\nrun x produce":          "line 2: a second run x",
-		"beside x consume":                      "line 1: beside what?",
-		"run x produce\nbeside x consume":       "line 2: a second run x",
-		"show f":                                "line 1: f: of which of 0 runs?",
-		"run x produce\nrun y produce\nshow f":  "line 3: f: of which of 2 runs?",
-		"run x produce\nshow f@y":               `line 2: f@y: no run "y"`,
-		"run x produce\nshow @x":                "line 2: @x names no figure",
-		"run x produce\nshow f g":               "line 2: show f g: want FIGURE",
-		"run x produce\nshow f / g@y":           `line 2: g@y: no run "y"`,
-		"target a < 1":                          "line 1: target of what?",
-		"run x produce\nshow f\ntarget a 1":     "line 3: target a 1: want SYSTEM",
-		"run x produce\nshow f\ntarget a = 1":   `"=" is none of`,
-		"run x produce\nshow f\ntarget a < 0":   `"0" is no number above 0`,
-		"run x produce\nshow f\ntarget a < NaN": `"NaN" is no number above 0`,
+		"":                                     "no title\nno systems\nno run\nnothing to show",
+		"titel x":                              `line 1: unknown directive "titel"`,
+		"title":                                `line 1: "title" says nothing`,
+		"title a\ntitle b":                     "line 2: a second title",
+		"systems a b a":                        "system a is named twice",
+		"evict now":                            "line 1: evict stands alone",
+		"run x produce\nevict":                 "evict is followed by no run",
+		"run x":                                "line 1: run x has no command",
+		"run x produce\nrun x produce":         "line 2: a second run x",
+		"beside x consume":                     "line 1: beside what?",
+		"run x produce\nbeside x consume":      "line 2: a second run x",
+		"show f":                               "line 1: f: of which of 0 runs?",
+		"run x produce\nrun y produce\nshow f": "line 3: f: of which of 2 runs?",
+		"run x produce\nshow f@y":              `line 2: f@y: no run "y"`,
+		"run x produce\nshow @x":               "line 2: @x names no figure",
+		"run x produce\nshow f g":              "line 2: show f g: want FIGURE",
+		"run x produce\nshow f / g@y":          `line 2: g@y: no run "y"`,
+		"headline x":                           "line 1: headline of what?",
+		"run x produce\nshow f\nheadline a\nheadline b": "line 4: a second headline",
+		"target a < 1":                                     "line 1: target of what?",
+		"run x produce\nshow f\ntarget a 1":                "line 3: target a 1: want SYSTEM",
+		"run x produce\nshow f\ntarget a = 1":              `"=" is none of`,
+		"run x produce\nshow f\ntarget a < 0":              `"0" is no number above 0`,
+		"run x produce\nshow f\ntarget a < NaN":            `"NaN" is no number above 0`,
 		"systems b\nrun x produce\nshow f\ntarget a/b < 1": "target a/b < 1: no system a",
 		"systems a\nrun x produce\nshow f\ntarget a/b < 1": "target a/b < 1: no system b",
 		strings.Repeat("\n", maxLines):                     "1001 lines, more than 1000",

@@ -39,6 +39,7 @@ target ours >= 100
 show   produce.p99@loaded / produce.p99@quiet
 target ours <= 1.5
 show   broker.cpu_gb@loaded
+headline CPU, loaded, s/GB
 show   consume.mb@readers
 target theirs > 5000
 show   start.idle_cpu@quiet
@@ -395,12 +396,15 @@ func TestReportsAreAsTheyWere(t *testing.T) {
 	start.Runs = []Measured{{System: "ours", Round: 1, Run: "start", Result: json.RawMessage(`{"first_ack":{"median_ms":7.5}}`)}}
 	start.Checks, start.Rounds = nil, 1
 	r := &Results{Outcomes: []*Outcome{outcome(t), start}}
-	var terminal, page, table bytes.Buffer
-	if err := errors.Join(r.Outcomes[0].WriteTable(&terminal), r.WritePage(&page), r.WriteMarkdown(&table)); err != nil {
+	start.Systems = append(start.Systems, Side{Name: "third"})
+	start.Text = strings.Replace(start.Text, "target", "headline from exec, ms\ntarget", 1)
+	var terminal, page, table, summary bytes.Buffer
+	if err := errors.Join(r.Outcomes[0].WriteTable(&terminal), r.WritePage(&page), r.WriteMarkdown(&table), r.WriteSummary(&summary)); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "terminal.txt", terminal.Bytes())
 	golden(t, "table.md", table.Bytes())
+	golden(t, "summary.md", summary.Bytes())
 	golden(t, "report.html", page.Bytes())
 	for _, outside := range []string{"http:", "https:", "src=", "<script", "<link", "@import", "url("} {
 		if strings.Contains(page.String(), outside) {
@@ -442,7 +446,7 @@ func TestResultsGather(t *testing.T) {
 	})); diff != "" {
 		t.Error(diff)
 	}
-	for _, name := range []string{pageFile, tableFile} {
+	for _, name := range []string{pageFile, tableFile, summaryFile} {
 		if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Size() == 0 {
 			t.Errorf("%s: %v", name, err)
 		}

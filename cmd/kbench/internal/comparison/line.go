@@ -9,8 +9,10 @@ import (
 // Line is one line of a result: a figure of every system.
 type Line struct {
 	Label string
-	Unit  string // empty for what is divided
-	More  bool   // more is better
+	// Headline is its name in the summary, empty when it is not in it.
+	Headline string
+	Unit     string // empty for what is divided
+	More     bool   // more is better
 	// Values and Ratios are in the order of the outcome's systems. A ratio is the first system's figure divided by that
 	// of the other, round by round; the first has none. Systems without the figure have spreads of no rounds.
 	Values, Ratios []Spread
@@ -53,7 +55,7 @@ func (o *Outcome) line(show scenario.Show, nameRuns bool) (Line, error) {
 		}
 		return f.Label
 	}
-	l := Line{Label: label(f, show.Of.Run), Unit: f.Unit, More: f.More}
+	l := Line{Label: label(f, show.Of.Run), Headline: show.Headline, Unit: f.Unit, More: f.More}
 	of := make(map[string]byRound)
 	for _, s := range o.Systems {
 		of[s.Name] = o.values(f, s.Name, show.Of.Run)

@@ -120,15 +120,17 @@ const (
 	ResultsFile = "results.json"
 	pageFile    = "report.html"
 	tableFile   = "table.md"
+	summaryFile = "summary.md"
 )
 
-// WriteReports writes the page and the table into dir.
+// WriteReports writes the page, the table and the summary into dir.
 func (r *Results) WriteReports(dir string) error {
-	var page, table bytes.Buffer
-	if err := errors.Join(r.WritePage(&page), r.WriteMarkdown(&table)); err != nil {
+	var page, table, summary bytes.Buffer
+	if err := errors.Join(r.WritePage(&page), r.WriteMarkdown(&table), r.WriteSummary(&summary)); err != nil {
 		return err
 	}
 	return errors.Join(
+		os.WriteFile(filepath.Join(dir, summaryFile), summary.Bytes(), 0o644),
 		os.WriteFile(filepath.Join(dir, pageFile), page.Bytes(), 0o644),
 		os.WriteFile(filepath.Join(dir, tableFile), table.Bytes(), 0o644))
 }

@@ -3,6 +3,7 @@ package comparison
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -118,6 +119,58 @@ func (r *Results) WriteMarkdown(out io.Writer) error {
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", l.name(), l.Values[0], strings.Join(others, "<br>"), strings.Join(verdicts, "<br>"))
 		}
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+// WriteSummary writes the lines that have a headline as one table: a column per system that any of them measured, and
+// below it what an acknowledgement of each means. Who is not in a line's scenario has an empty cell.
+func (r *Results) WriteSummary(out io.Writer) error {
+	type row struct {
+		headline string
+		cells    map[string]string
+	}
+	var rows []row
+	var systems []Side
+	for _, o := range r.Outcomes {
+		lines, err := o.Lines()
+		if err != nil {
+			return err
+		}
+		for i := range lines {
+			l := &lines[i]
+			if l.Headline == "" {
+				continue
+			}
+			cells := make(map[string]string)
+			for j, s := range o.Systems {
+				if !slices.ContainsFunc(systems, func(x Side) bool { return x.Name == s.Name }) {
+					systems = append(systems, s)
+				}
+				if l.Values[j].Rounds > 0 {
+					cells[s.Name] = number(l.Values[j].Median)
+				}
+			}
+			rows = append(rows, row{l.Headline, cells})
+		}
+	}
+	var b strings.Builder
+	b.WriteString("| |")
+	for _, s := range systems {
+		b.WriteString(" " + s.Name + " |")
+	}
+	b.WriteString("\n|---|" + strings.Repeat("--:|", len(systems)) + "\n")
+	for _, row := range rows {
+		b.WriteString("| " + row.headline + " |")
+		for _, s := range systems {
+			b.WriteString(" " + row.cells[s.Name] + " |")
+		}
+		b.WriteByte('\n')
+	}
+	b.WriteString("\nAn acknowledged record is:\n\n")
+	for _, s := range systems {
+		b.WriteString("* " + s.about() + "\n")
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
