@@ -38,7 +38,7 @@ func (c *Config) engineConfig(warm *pagecache.Warmer) engine.Config {
 		RecoveryThreads: s.RecoveryThreads, CheckpointInterval: s.RecoveryPointInterval,
 		RetentionCheckInterval: s.RetentionCheckInterval, ProducerIDExpiration: s.ProducerIDExpiration,
 		ProducerIDExpirationCheckInterval: s.ProducerIDCheckInterval, MaxOpenFiles: s.MaxOpenFiles,
-		DiskReserveBytes: s.ReserveBytes, Cleaner: s.Cleaner,
+		JournalBytes: s.JournalBytes, DiskReserveBytes: s.ReserveBytes, Cleaner: s.Cleaner,
 		Warm: warm, DisableUring: b.Network.Backend == string(netio.BackendEpoll),
 	}
 }

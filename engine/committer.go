@@ -9,12 +9,12 @@ import (
 	"kserver/pagecache"
 )
 
-// committer makes the logs of one directory durable, in rounds. A round takes every log that asked, syncs
-// all their files together and advances their durable ends; what is appended meanwhile waits for the next
-// round, which begins at once. So rounds follow each other as fast as the disk allows when there is load, a
-// lone append is synced immediately, and no timer is involved.
+// committer makes the logs of one directory durable, in rounds. A round takes every log that asked, makes what
+// they have written durable together, in their segments or by the commit journal, and advances their durable ends; what
+// is appended meanwhile waits for the next round, which begins at once. So rounds follow each other as fast as the disk
+// allows when there is load, a lone append is synced immediately, and no timer is involved.
 //
-// One goroutine, run, owns the rounds; request and startWriteback only queue. The committer's lock is a leaf.
+// One goroutine, run, owns the rounds; request, leave and startWriteback only queue. The committer's lock is a leaf.
 type committer struct {
 	dir    *logDir
 	syncer roundSyncer
@@ -22,6 +22,7 @@ type committer struct {
 
 	mu      sync.Mutex
 	queue   []*Log
+	leaving []departure
 	pacing  []pacedRange
 	stopped bool
 	wake    chan struct{} // capacity 1
@@ -102,12 +103,12 @@ func (c *committer) run() {
 func (c *committer) turn() (more, end bool) {
 	c.mu.Lock()
 	c.taken, c.queue = c.queue, c.taken[:0]
-	pacing := c.pacing
-	c.pacing = nil
+	pacing, leaving := c.pacing, c.leaving
+	c.pacing, c.leaving = nil, nil
 	for _, l := range c.taken {
 		l.commitQueued = false
 	}
-	stop := c.stopped && len(c.taken) == 0
+	stop := c.stopped && len(c.taken) == 0 && len(leaving) == 0
 	c.mu.Unlock()
 
 	if err := c.dir.offline(); err != nil {
@@ -115,6 +116,7 @@ func (c *committer) turn() (more, end bool) {
 			c.gaveUp = true
 			c.giveUp(err)
 		}
+		tell(leaving, err)
 		return false, true
 	}
 	if stop {
@@ -123,71 +125,52 @@ func (c *committer) turn() (more, end bool) {
 	for _, p := range pacing {
 		p.start()
 	}
-	if len(c.taken) == 0 {
+	if len(c.taken) == 0 && len(leaving) == 0 {
 		return false, false
 	}
-	c.round(c.taken)
+	c.round(c.taken, leaving)
 	clear(c.taken)
 	return true, false
 }
 
-// round syncs what the logs have written.
-func (c *committer) round(logs []*Log) {
+// round makes durable what the logs have written, and voids what the journal holds of those that leave it.
+func (c *committer) round(logs []*Log, leaving []departure) {
 	began := c.dir.m.cfg.Clock.Now()
 	c.began.Store(began.UnixNano())
 	for len(c.commits) < len(logs) {
 		c.commits = append(c.commits, commit{})
 	}
-	commits, targets := c.commits, c.targets[:0]
-	fresh, names := false, 0
+	commits := c.commits[:len(logs)]
 	for i, l := range logs {
 		l.beginCommit(&commits[i])
-		targets = commits[i].targets(targets)
-		fresh = fresh || commits[i].syncParent
-		if commits[i].syncNames {
-			names++
-		}
-	}
-	if fresh {
-		targets = append(targets, syncTarget{dir: c.dir.path})
 	}
 	if planted(bugAckBeforeSync) {
 		for i := range logs {
 			logs[i].advanceDurable(commits[i].end)
 		}
 	}
-	err := c.sync(targets, names)
-	if err != nil && planted(bugSyncRetried) {
-		err = c.sync(targets, names)
-	}
-	for i := range logs {
+	files, err := c.makeDurable(commits)
+	for i := range commits {
 		if cerr := commits[i].endCommit(err); cerr != nil {
 			c.failures.Add(1)
-			c.dir.fail(cerr)
+			err = c.dir.fail(cerr)
 		}
+		clear(commits[i].ranges)
 		clear(commits[i].segments)
 		commits[i].log = nil
 	}
+	if err == nil {
+		err = c.forget(leaving)
+	}
+	if err != nil {
+		err = c.dir.fail(err)
+	}
+	tell(leaving, err)
 	c.rounds.Add(1)
 	c.logs.Add(uint64(len(logs)))
-	c.files.Add(uint64(len(targets)))
+	c.files.Add(uint64(files))
 	c.took.Observe(c.dir.m.cfg.Clock.Now().Sub(began))
 	c.began.Store(0)
-	clear(targets)
-	c.targets = targets
-}
-
-// sync makes the targets of a round durable, among them the names in so many directories.
-func (c *committer) sync(targets []syncTarget, names int) error {
-	c.device.Begin()
-	defer c.device.End()
-	switch {
-	case len(targets) == 0:
-		return nil
-	case names > bulkSyncs: // thousands of new partitions at once
-		return c.dir.m.cfg.FS.SyncAll(c.dir.path)
-	}
-	return c.syncer.syncRound(targets)
 }
 
 // start begins the writeback; it is a hint, so an error only means that the sync will take longer.
@@ -206,8 +189,10 @@ func (p pacedRange) start() {
 func (c *committer) giveUp(err error) {
 	c.mu.Lock()
 	c.stopped = true
-	c.queue, c.pacing = nil, nil
+	leaving := c.leaving
+	c.queue, c.pacing, c.leaving = nil, nil, nil
 	c.mu.Unlock()
+	tell(leaving, err)
 	for _, l := range c.dir.logs() {
 		l.fail(err)
 	}
@@ -241,10 +226,11 @@ type CommitStats struct {
 	Took   histogram.Snapshot // how long rounds took
 	// Running is how long the round under way has taken so far, 0 when none is.
 	Running time.Duration
+	Journal JournalStats
 }
 
 func (c *committer) stats() CommitStats {
-	s := CommitStats{Syncer: c.syncer.name(), Rounds: c.rounds.Load(), Logs: c.logs.Load(), Files: c.files.Load()}
+	s := CommitStats{Syncer: c.syncer.name(), Rounds: c.rounds.Load(), Logs: c.logs.Load(), Files: c.files.Load(), Journal: c.dir.journal.stats()}
 	if began := c.began.Load(); began != 0 {
 		s.Running = max(0, c.dir.m.cfg.Clock.Now().Sub(time.Unix(0, began)))
 	}

@@ -29,6 +29,12 @@ var cleanedFiles = []string{".index", ".timeindex", txnIndexSuffix, ".log"}
 //	old         -> old.deleted   all but those of the new one's name, if there are others
 //	new.swap    -> new           and the old one of that name goes
 func (l *Log) swapIn(out *cleanedSegment, old []*LogSegment, aborts int64) error {
+	back, err := l.leaveJournal()
+	if err != nil {
+		out.discard()
+		return err
+	}
+	defer back()
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
 	at, err := l.swappable(old, aborts)

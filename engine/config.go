@@ -61,6 +61,9 @@ type Config struct {
 	ProducerIDExpiration time.Duration
 	// ProducerIDExpirationCheckInterval (producer.id.expiration.check.interval.ms); default 10 min.
 	ProducerIDExpirationCheckInterval time.Duration
+	// JournalBytes bounds the commit journal of each directory (log.journal.max.bytes); default 256 MiB, negative is
+	// no journal, and so is less than 128 KiB. See commitJournal.
+	JournalBytes int64
 	// MaxOpenFiles bounds the descriptors kept open for segments that nobody is using; default 4096.
 	// Segments in use, and segments with unsynced bytes, are never closed to stay below it.
 	MaxOpenFiles int
@@ -79,6 +82,8 @@ type Config struct {
 	// stepped starts no goroutines: whoever set it takes the turns of committers and janitor. For tests that must
 	// run the same way twice.
 	stepped bool
+	// journalAfter is how many rounds have to gain by a journal before there is one; default 64.
+	journalAfter int
 	// SyncThreads is how many files the goroutine committer syncs at a time; default 4, range 1..64.
 	SyncThreads int
 }
@@ -91,6 +96,8 @@ func (c *Config) EnsureDefaults() {
 	setDefault(&c.RetentionCheckInterval, 5*time.Minute)
 	setDefault(&c.ProducerIDExpiration, 24*time.Hour)
 	setDefault(&c.ProducerIDExpirationCheckInterval, 10*time.Minute)
+	setDefault(&c.JournalBytes, 256<<20)
+	setDefault(&c.journalAfter, 64)
 	setDefault(&c.MaxOpenFiles, 4096)
 	setDefault(&c.SyncThreads, 4)
 	setDefault(&c.ScrubInterval, 7*24*time.Hour)

@@ -66,6 +66,13 @@ type world struct {
 	m     *LogManager
 	model map[TopicPartition]*modelLog
 	rand  *rand.Rand
+	// journal has every second start go without a commit journal, or all or none.
+	journal journalUse
+	starts  int
+	// lazyKeeper has the journal's keeper work now and then only, so that the journal fills up.
+	lazyKeeper bool
+	script     func(*world) error // workload if nil
+	closing    func(*LogManager)  // told before a manager is closed
 	// again, if set, is asked about a step that failed for want of room: true tries it once more.
 	again func(err error) bool
 }
@@ -73,8 +80,28 @@ type world struct {
 // errStopped ends a workload at its crash.
 var errStopped = errors.New("stopped by the crash")
 
+// journalUse says which starts of a workload have a commit journal.
+type journalUse int
+
+const (
+	journalAlways journalUse = iota
+	journalNever
+	journalByTurns
+	journalUses
+)
+
+// config is that of the next start: a journal of a few frames, so that all of its edges come.
+func (w *world) config(fsys vfs.FS) Config {
+	cfg := Config{FS: fsys, Clock: w.clock, CheckpointBytes: 6000, SyncThreads: 1, stepped: true, JournalBytes: -1}
+	if w.journal == journalAlways || w.journal == journalByTurns && w.starts%2 == 0 {
+		cfg.JournalBytes, cfg.journalAfter = journalFiles*4*journalBlock, 1
+	}
+	w.starts++
+	return cfg
+}
+
 func (w *world) open() error {
-	m, err := tryOpen(Config{FS: w.fault, Clock: w.clock, CheckpointBytes: 6000, SyncThreads: 1, stepped: true})
+	m, err := tryOpen(w.config(w.fault))
 	if err != nil {
 		return fmt.Errorf("%w: open: %w", errStopped, err)
 	}
@@ -129,7 +156,7 @@ func (w *world) append(tp TopicPartition, spec batchSpec, wait bool) error {
 	if !wait {
 		return nil
 	}
-	w.m.step()
+	w.step()
 	if l.DurableEndOffset() < info.LastOffset+1 {
 		if w.m.Dirs()[0].Err == nil {
 			w.t.Fatal("append did not become durable")
@@ -185,6 +212,11 @@ func (w *world) workload() error {
 		}
 	}
 	steps = append(steps, func() error { return w.m.Checkpoint() }, w.close)
+	return w.do(steps)
+}
+
+// do takes the steps up to the crash.
+func (w *world) do(steps []func() error) error {
 	for _, step := range steps {
 		err := step()
 		if w.again != nil && err != nil && w.again(err) {
@@ -202,9 +234,23 @@ func (w *world) workload() error {
 	return nil
 }
 
+// step lets the committer and the background do what is due.
+func (w *world) step() {
+	if !w.lazyKeeper || w.rand.IntN(8) == 0 {
+		w.m.step()
+		return
+	}
+	for more := true; more; {
+		more, _ = w.m.dirs[0].committer.turn()
+	}
+}
+
 func (w *world) close() error {
 	if w.m == nil { // an earlier try has closed it as far as it went
 		return nil
+	}
+	if w.closing != nil {
+		w.closing(w.m)
 	}
 	err := w.m.Close()
 	w.m = nil
@@ -258,7 +304,11 @@ func (w *world) run(mem *vfs.Mem, n int, seed uint64) (after *vfs.Mem, finished 
 	if n >= 0 {
 		w.fault.CrashAfter(n)
 	}
-	err := w.workload()
+	script := (*world).workload
+	if w.script != nil {
+		script = w.script
+	}
+	err := script(w)
 	w.fault.CrashAfter(0) // nothing moves any more
 	if w.m != nil {
 		_ = w.m.Close() // ends the goroutines; the disk refuses everything
@@ -387,13 +437,15 @@ func (w *world) checkGoesOn(l *Log, last recordbatch.Batch, end int64) error {
 }
 
 func newWorld(t testing.TB, seed uint64) *world {
-	return &world{t: t, clock: newManualClock(), model: map[TopicPartition]*modelLog{}, rand: rand.New(rand.NewPCG(seed, 1))}
+	return &world{
+		t: t, clock: newManualClock(), model: map[TopicPartition]*modelLog{}, rand: rand.New(rand.NewPCG(seed, 1)),
+		journal: journalUse(seed % uint64(journalUses)),
+	}
 }
 
 // crashOnce crashes after n operations, checks, and takes the power away again right after recovery: what
 // recovery served must survive that too.
-func crashOnce(t testing.TB, n int, seed uint64) (finished bool, err error) {
-	w := newWorld(t, seed)
+func crashOnce(w *world, n int, seed uint64) (finished bool, err error) {
 	mem := vfs.NewMem()
 	after, finished := w.run(mem, n, seed)
 	// Every other time only the process is killed first: then the page cache has what the disk does not.
@@ -436,8 +488,12 @@ func crashOnce(t testing.TB, n int, seed uint64) (finished bool, err error) {
 
 // crashEverywhere crashes after each operation of a seed's workload, or after one only if point is not negative.
 func crashEverywhere(t testing.TB, seed uint64, point int) (points int, err error) {
+	return crashEach(func() *world { return newWorld(t, seed) }, seed, point)
+}
+
+func crashEach(newWorld func() *world, seed uint64, point int) (points int, err error) {
 	for n := max(point, 0); ; n += stride() {
-		finished, err := crashOnce(t, n, seed)
+		finished, err := crashOnce(newWorld(), n, seed)
 		if err != nil {
 			return n, fmt.Errorf("KSERVER_CRASH_SEED=%d KSERVER_CRASH_POINT=%d: %w", seed, n, err)
 		}

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"sync"
 	"testing"
 	"time"
@@ -76,7 +78,7 @@ func (m *LogManager) step() {
 		more = false
 		for _, d := range m.dirs {
 			again, _ := d.committer.turn()
-			more = more || again
+			more = d.keeper.turn() || again || more
 		}
 		if f, _, _ := m.janitor.next(); f != nil {
 			f()
@@ -205,4 +207,17 @@ func batches(t testing.TB, b []byte) []recordbatch.Batch {
 		b = rest
 	}
 	return list
+}
+
+// sealJournalHeader gives a frame at the begin of b the checksum of its header and table.
+func sealJournalHeader(b []byte) {
+	if len(b) < journalHeaderBytes {
+		return
+	}
+	table := int64(binary.BigEndian.Uint32(b[44:]))
+	if journalHeaderBytes+table > int64(len(b)) {
+		return
+	}
+	crc := crc32.Update(0, castagnoli, b[:56])
+	binary.BigEndian.PutUint32(b[56:], crc32.Update(crc, castagnoli, b[journalHeaderBytes:journalHeaderBytes+table]))
 }

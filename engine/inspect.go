@@ -47,6 +47,9 @@ type DirInspection struct {
 	Clean      bool                  `json:"clean"`
 	Problems   []Problem             `json:"problems"`
 	Partitions []PartitionInspection `json:"partitions"`
+	// Journal is what a crash has left of the commit journal: the next start writes it to the segments before anything
+	// else, so until then they may lack records. nil if there is none.
+	Journal *JournalInspection `json:"journal,omitempty"`
 	// SetAside are directories of deleted and stray partitions and unfinished moves.
 	SetAside []string `json:"set_aside"`
 }
@@ -98,6 +101,8 @@ func InspectDir(fsys vfs.FS, path string, o InspectOptions) (*DirInspection, err
 		switch {
 		case ok && (o.Wants == nil || o.Wants(tp)):
 			d.Partitions = append(d.Partitions, PartitionInspection{Topic: tp.Topic, Partition: tp.Partition})
+		case e.Name == journalDirName:
+			d.inspectJournal(fsys)
 		case !ok && strings.Contains(e.Name, "-"):
 			d.SetAside = append(d.SetAside, e.Name)
 		}
@@ -109,6 +114,30 @@ func InspectDir(fsys vfs.FS, path string, o InspectOptions) (*DirInspection, err
 		return nil
 	})
 	return d, err
+}
+
+// JournalInspection describes a commit journal.
+type JournalInspection struct {
+	Frames int   `json:"frames"` // to be replayed
+	Bytes  int64 `json:"bytes"`  // of records in them
+}
+
+// inspectJournal reads the commit journal as a start would.
+func (d *DirInspection) inspectJournal(fsys vfs.FS) {
+	j, err := readJournal(fsys, d.Path)
+	switch {
+	case err != nil:
+		d.problem(journalDirName, Damage, err.Error())
+		return
+	case d.Clean:
+		d.problem(journalDirName, Damage, "left by a crash before the last clean stop, which somebody else must have made: no start uses the directory before it is moved away")
+	case j.torn > 0:
+		d.problem(journalDirName, Repairable, fmt.Sprintf("frame %d, the newest, is not whole: a crash has cut it short", j.torn))
+	}
+	d.Journal = &JournalInspection{Frames: len(j.frames)}
+	for i := range j.frames {
+		d.Journal.Bytes += j.frames[i].payload
+	}
 }
 
 // identify reads meta.properties.

@@ -36,7 +36,7 @@ func lazyOnce(t testing.TB, n int, seed uint64) (finished bool, err error) {
 
 // liveOn is one start on what a crash has left. It returns what the next one leaves.
 func (w *world) liveOn(disk *vfs.Mem, rng *rand.Rand) (*vfs.Mem, error) {
-	m, err := tryOpen(Config{FS: disk, Clock: w.clock, stepped: true})
+	m, err := tryOpen(w.config(disk))
 	if err != nil {
 		return nil, err
 	}

@@ -50,22 +50,26 @@ type Log struct {
 	epochs leaderEpochs
 
 	// viewMu guards what readers and the committer need besides the offsets.
-	viewMu      sync.Mutex
-	segments    []*LogSegment // by base offset, never empty once loaded; replaced, not changed, on delete
-	recent      recentBatches
-	openTxn     int64         // first offset of the oldest open transaction, MaxInt64 none
-	endedTxns   []endedTxn    // whose marker is not below the high watermark yet
-	dirty       []*LogSegment // with bytes written since they were last captured by a commit round
-	dirtyNames  bool          // segments were created since the partition's directory was last synced
-	freshDir    bool          // the partition's own name and partition.metadata are not durable yet
-	lastFlushed int64         // end of what was synced
-	roundFloor  int64         // where a truncation cut the log since the running commit round began
-	listener    DurableListener
-	failure     error
-	waiters     []durableWaiter
+	viewMu     sync.Mutex
+	segments   []*LogSegment // by base offset, never empty once loaded; replaced, not changed, on delete
+	recent     recentBatches
+	openTxn    int64         // first offset of the oldest open transaction, MaxInt64 none
+	endedTxns  []endedTxn    // whose marker is not below the high watermark yet
+	dirty      []*LogSegment // with bytes written since they were last captured by a commit round
+	dirtyNames bool          // segments were created since the partition's directory was last synced
+	freshDir   bool          // the partition's own name and partition.metadata are not durable yet
+	committed  int64         // end of what commit rounds have made durable, and so the recovery point
+	behind     behindJournal // what of that only the commit journal has
+	roundFloor int64         // where a truncation cut the log since the running commit round began
+	listener   DurableListener
+	failure    error
+	waiters    []durableWaiter
 
 	// Guarded by the committer's lock: waiting for a round.
 	commitQueued bool
+
+	// outside counts those who keep the log out of the commit journal, see leaveJournal.
+	outside atomic.Int32
 
 	topicIDRead atomic.Bool
 	// unborn: a full disk has kept the log from making its directory so far.

@@ -427,7 +427,7 @@ func (l *Log) afterWrite(cfg *LogConfig, end int64) (relaxedEnd int64) {
 		return -1
 	}
 	l.viewMu.Lock()
-	unflushed := end - l.lastFlushed
+	unflushed := end - l.committed
 	l.viewMu.Unlock()
 	if unflushed >= cfg.FlushMessages {
 		l.dir.committer.request(l)

@@ -19,6 +19,8 @@ type logDir struct {
 	lock      io.Closer
 	meta      metaProperties
 	committer *committer
+	journal   *commitJournal
+	keeper    *journalKeeper
 	unclean   bool // the last stop was
 	fresh     bool // nothing was there
 

@@ -18,6 +18,9 @@ func (d *logDir) checkpoint(final bool) error {
 	if err := d.offline(); err != nil {
 		return err
 	}
+	if err := d.flushJournal(); err != nil { // so that the next start has little to replay
+		return err
+	}
 	d.checkpointMu.Lock()
 	defer d.checkpointMu.Unlock()
 	recovery := maps.Clone(d.recovery)
@@ -139,7 +142,7 @@ func (l *Log) prepareCheckpoint(final bool, work *checkpointWork) (c checkpointe
 // prepareCheckpointLocked is prepareCheckpoint of one that is not final. appendMu is held.
 func (l *Log) prepareCheckpointLocked(work *checkpointWork) (c checkpointedOffsets, err error) {
 	l.viewMu.Lock()
-	c = checkpointedOffsets{l.lastFlushed, l.logStart.Load(), l.highWatermark.Load()}
+	c = checkpointedOffsets{l.committed, l.logStart.Load(), l.highWatermark.Load()}
 	l.viewMu.Unlock()
 	if planted(bugCheckpointAhead) {
 		c.recoveryPoint = l.logEnd.Load()

@@ -220,7 +220,10 @@ func (l *Log) loadLocked(unclean bool) error {
 	l.openTxn = noOffset
 	l.noteTransactions()
 	l.durable.Store(end)
-	l.lastFlushed, l.roundFloor = end, noOffset
+	for _, s := range l.segments {
+		s.committed = s.size.Load()
+	}
+	l.committed, l.roundFloor = end, noOffset
 	l.publishOffsets(start, max(start, min(checkpointed.highWatermark, end)), end)
 	return nil
 }

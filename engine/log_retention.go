@@ -14,12 +14,19 @@ var segmentSuffixes = []string{".log", ".index", ".timeindex", txnIndexSuffix, s
 // has expired, the log rolls first.
 func (l *Log) applyRetention() error {
 	l.appendMu.Lock()
-	defer l.appendMu.Unlock()
-	if err := l.usableLocked(); err != nil {
+	n, err := l.deletable(l.cfg.Load())
+	l.appendMu.Unlock()
+	if err != nil || n == 0 {
 		return err
 	}
-	n, err := l.deletable(l.cfg.Load())
-	if err != nil || n == 0 {
+	back, err := l.leaveJournal()
+	if err != nil {
+		return err
+	}
+	defer back()
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	if n, err = l.deletable(l.cfg.Load()); err != nil || n == 0 {
 		return err
 	}
 	if err := l.deleteOldest(n); err != nil {
@@ -31,8 +38,11 @@ func (l *Log) applyRetention() error {
 	return nil
 }
 
-// deletable is how many of the oldest segments may go.
+// deletable is how many of the oldest segments may go. appendMu is held.
 func (l *Log) deletable(cfg *LogConfig) (int, error) {
+	if err := l.usableLocked(); err != nil {
+		return 0, err
+	}
 	var total int64
 	for _, s := range l.segments {
 		total += s.size.Load()

@@ -62,6 +62,9 @@ func (l *Log) jitter(bound, base int64) int64 {
 // was. appendMu is held.
 func (l *Log) roll(base int64) error {
 	old := l.activeLocked()
+	if err := l.settleFirstName(); err != nil {
+		return err
+	}
 	next, err := l.createSegment(base)
 	if err != nil {
 		return err
@@ -79,6 +82,18 @@ func (l *Log) roll(base int64) error {
 		}
 	}
 	return nil
+}
+
+// settleFirstName makes the name of a log's only segment durable before it gets a second: if a crash left that alone,
+// nobody could tell that records below it are missing. (Behind a first segment it shows: neighbours touch.)
+func (l *Log) settleFirstName() error {
+	l.viewMu.Lock()
+	dirty := l.dirtyNames && len(l.segments) == 1
+	l.viewMu.Unlock()
+	if !dirty {
+		return nil
+	}
+	return l.m.cfg.FS.SyncDir(l.path)
 }
 
 // createSegment makes the log file of a new segment. Its name becomes durable with the next commit round.

@@ -16,8 +16,54 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err := l.ensureLoaded(); err != nil {
 		return err
 	}
-	// A recovery point behind the new end would make recovery trust bytes it must check.
-	return l.dir.withRecoveryPointAt(l.tp, offset, func() error { return l.truncateTo(offset) })
+	back, err := l.leaveJournal()
+	if err != nil {
+		return err
+	}
+	defer back()
+	l.appendMu.Lock()
+	at, err := l.findCut(offset)
+	l.appendMu.Unlock()
+	if err != nil {
+		return err
+	}
+	// A recovery point behind the new end would make recovery trust bytes it must check, or miss them.
+	return l.dir.withRecoveryPointAt(l.tp, at.end, func() error { return l.truncateTo(offset) })
+}
+
+// logCut is where a truncation ends a log.
+type logCut struct {
+	segment  int   // index of the segment that is shortened
+	position int64 // in it; 0: it goes as a whole
+	end      int64 // the new log end
+}
+
+// findCut finds where a truncation to offset ends the log: at the start of the batch that holds it. appendMu is held.
+func (l *Log) findCut(offset int64) (at logCut, err error) {
+	if err := l.usableLocked(); err != nil {
+		return at, err
+	}
+	at.segment, at.end = segmentFor(l.segments, offset), offset
+	s := l.segments[at.segment]
+	at.position = s.size.Load()
+	if at.position > 0 {
+		f, err := s.acquire()
+		if err != nil {
+			return at, err
+		}
+		defer s.release()
+		b, found, err := s.locate(f, offset, at.position, false)
+		if err != nil {
+			return at, err
+		}
+		if found {
+			at.position, at.end = b.position, min(offset, b.base)
+		}
+	}
+	if at.position == 0 {
+		at.end = s.base
+	}
+	return at, nil
 }
 
 func (l *Log) truncateTo(offset int64) error {
@@ -45,28 +91,19 @@ func (l *Log) truncateLocked(offset int64) error {
 	l.changed = true
 	l.cleanAborts.Add(1)
 	segments := l.segments
-	i := segmentFor(segments, offset)
-	end := offset
-	var cutAt int64
-	keep := segments[i]
-	f, err := keep.acquire()
+	at, err := l.findCut(offset)
 	if err != nil {
 		return err
 	}
-	defer keep.release()
-	b, found, err := keep.locate(f, offset, keep.size.Load(), false)
-	if err != nil {
-		return err
-	}
-	cutAt = keep.size.Load()
-	if found {
-		cutAt = b.position
-		end = min(offset, b.base)
-	}
-	left := segments[:i+1]
+	keep, end, cutAt := segments[at.segment], at.end, at.position
+	left := segments[:at.segment+1]
 	if cutAt == 0 {
-		left = segments[:i]
-		end = keep.base
+		left = segments[:at.segment]
+	} else {
+		if _, err := keep.acquire(); err != nil {
+			return err
+		}
+		defer keep.release()
 	}
 	gone := segments[len(left):]
 
@@ -124,7 +161,7 @@ func (l *Log) forget(left []*LogSegment, end int64) {
 	l.recent.clear()
 	l.openTxn, l.endedTxns = noOffset, nil
 	l.durable.Store(min(l.durable.Load(), end))
-	l.lastFlushed = min(l.lastFlushed, end)
+	l.committed = min(l.committed, end)
 	l.roundFloor = min(l.roundFloor, end)
 	l.publishOffsets(min(l.logStart.Load(), end), min(l.highWatermark.Load(), end), end)
 }

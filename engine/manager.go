@@ -62,11 +62,13 @@ func OpenLogManager(cfg Config) (*LogManager, error) {
 		if err == nil {
 			if !cfg.stepped {
 				go d.committer.run()
+				go d.keeper.run()
 			}
 			d.recoverer.start()
 			continue
 		}
 		close(d.committer.done)
+		close(d.keeper.done)
 		for _, l := range d.logs() { // found before the directory failed
 			l.fail(err)
 		}
@@ -96,6 +98,7 @@ func (m *LogManager) openDirs() error {
 		d := &logDir{m: m, path: path}
 		d.recoverer = &recoverer{d: d}
 		d.committer = newCommitter(d, newRoundSyncer(&m.cfg))
+		d.journal, d.keeper = newCommitJournal(d), newJournalKeeper(d)
 		m.dirs = append(m.dirs, d)
 		err := d.open()
 		if errors.Is(err, ErrLocked) || errors.Is(err, errWrongOwner) {
@@ -114,11 +117,19 @@ func (m *LogManager) openDirs() error {
 		return err
 	}
 	for _, d := range m.dirs {
-		if d.offline() == nil {
-			if err := d.openLogs(); err != nil && d.offline() == nil {
+		if d.offline() != nil {
+			continue
+		}
+		if err := d.openLogs(); err != nil {
+			if d.offline() == nil {
 				return err
 			}
+			errs = append(errs, err)
+			online--
 		}
+	}
+	if online == 0 {
+		return errors.Join(errs...)
 	}
 	return nil
 }
@@ -203,8 +214,12 @@ func (m *LogManager) settleClusterID() error {
 	return nil
 }
 
-// openLogs finds the partitions of the directory. Nothing of them is read.
+// openLogs finds the partitions of the directory. Nothing of them is read, but what a commit journal holds for them is
+// written first.
 func (d *logDir) openLogs() error {
+	if err := d.replayJournal(); err != nil {
+		return d.fail(err)
+	}
 	entries, err := d.m.cfg.FS.List(d.path)
 	if err != nil {
 		return d.fail(err)
@@ -243,6 +258,7 @@ func (d *logDir) openLogs() error {
 // newLog makes the Log of a partition's directory; nothing is read yet.
 func (d *logDir) newLog(tp TopicPartition, path string, cfg LogConfig) *Log {
 	l := &Log{tp: tp, m: d.m, dir: d, path: path, openTxn: noOffset, roundFloor: noOffset}
+	l.behind.kept = &d.journal.kept
 	l.cfg.Store(d.m.shareConfig(cfg))
 	return l
 }
@@ -362,6 +378,7 @@ func (m *LogManager) retire(tp TopicPartition, suffix string) (*Log, error) {
 	if l.unborn.Swap(false) || l.dir.offline() != nil {
 		return l, nil // there is no directory, or nobody can reach it
 	}
+	l.dir.journal.noteDeleted(tp)
 	gone := filepath.Join(l.dir.path, retiredDirName(tp, newUUID(), suffix))
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
@@ -477,10 +494,12 @@ func (m *LogManager) Close() error {
 	m.janitor.stop()
 	var errs []error
 	for _, d := range m.dirs {
+		d.keeper.stop()
 		if d.offline() == nil {
 			errs = append(errs, d.close())
 		}
 		d.committer.stop()
+		d.journal.abandon()
 	}
 	m.closeFiles()
 	m.unlock()
@@ -503,6 +522,9 @@ func (d *logDir) close() error {
 	}
 	if err := d.checkpoint(true); err != nil {
 		return err
+	}
+	if err := d.journal.release(); err != nil {
+		return d.fail(fmt.Errorf("removal of the commit journal: %w", err))
 	}
 	if n := d.unrecovered(); n > 0 {
 		// Their recovery points stand; the others' are at their ends, and cost the next start nothing.

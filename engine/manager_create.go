@@ -107,10 +107,15 @@ func (l *Log) makeDirLocked() error {
 	if err := l.dir.offline(); err != nil {
 		return err
 	}
-	// What the checkpoints say of an earlier log of this name must not be believed of this one.
+	// What the checkpoints and the journal say of an earlier log of this name must not be believed of this one.
 	if planted(bugOldPointsKept) {
 	} else if err := l.dir.forget(l.tp); err != nil {
 		return err
+	}
+	if l.dir.journal.holdsDeleted(l.tp) && !planted(bugJournalNotLeft) {
+		if err := l.dir.committer.leave(nil, l.tp); err != nil {
+			return err
+		}
 	}
 	err := l.m.cfg.FS.MkdirAll(l.path)
 	if err == nil {

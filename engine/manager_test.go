@@ -329,7 +329,7 @@ func TestRelaxedLogIsFlushedByCountAndTime(t *testing.T) {
 	flushed := func() int64 {
 		l.viewMu.Lock()
 		defer l.viewMu.Unlock()
-		return l.lastFlushed
+		return l.committed
 	}
 	for deadline := time.Now().Add(20 * time.Second); flushed() < 1; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -24,5 +24,10 @@ const (
 	bugEpochsTrusted                  // the leader epoch file is not compared with the log
 	bugSwapNotSynced                  // a compacted segment takes the place of others before it is durable
 	bugChecksumIgnored                // the checksum of a checkpoint is not compared
+	bugJournalFreedEarly              // the journal is freed though its segments are not durable
+	bugJournalNotLeft                 // what was cut off, replaced or deleted stays in the journal
+	bugJournalUnnamed                 // the names of the journal's files are not synced
+	bugJournalUnchecked               // the checksums of the journal are not compared
+	bugReplayNotSynced                // the journal goes before what it held is durable
 	bugCount
 )

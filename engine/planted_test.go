@@ -34,6 +34,11 @@ var catchers = map[plantedBug]func(t testing.TB) error{
 	bugEpochsTrusted:       damageFinding,
 	bugSwapNotSynced:       compactionLosses,
 	bugChecksumIgnored:     damageFinding,
+	bugJournalFreedEarly:   journalSeeds,
+	bugJournalNotLeft:      journalSeeds,
+	bugJournalUnnamed:      journalSeeds,
+	bugJournalUnchecked:    journalDamageFinding,
+	bugReplayNotSynced:     replayCrashes,
 }
 
 const catchSeeds = 4
@@ -49,6 +54,10 @@ func eachSeed(run func(seed uint64) error) error {
 
 func crashSeeds(t testing.TB) error {
 	return eachSeed(func(seed uint64) error { _, err := crashEverywhere(t, seed, -1); return err })
+}
+
+func journalSeeds(t testing.TB) error {
+	return eachSeed(func(seed uint64) error { _, err := journalCrashes(t, seed, -1); return err })
 }
 
 func dyingSeeds(t testing.TB) error {
@@ -233,6 +242,7 @@ func TestPlantedBugsAreCaught(t *testing.T) {
 	}
 	for name, catch := range map[string]func(testing.TB) error{
 		"crash": crashSeeds, "dying disk": dyingSeeds, "full disk": fullSeeds, "damage": damageFinding,
+		"journal": journalSeeds, "damaged journal": journalDamageFinding, "replay": replayCrashes,
 		"range": rangeAcrossTruncation, "dead directory": deadDirectory, "compaction": compactionLosses,
 	} {
 		if err := catch(t); err != nil {

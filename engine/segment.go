@@ -32,6 +32,12 @@ type LogSegment struct {
 	offsetOfMaxTimestamp atomic.Int64
 	// dirty: bytes were written since the last sync began. Such a segment keeps its descriptor.
 	dirty atomic.Bool
+	// kept: bytes are durable by the commit journal only. It keeps its descriptor as well.
+	kept atomic.Bool
+	// committed is the position up to which the bytes are durable in one way or the other, and journalSeq the newest
+	// frame of the journal with bytes of the segment. The committer changes them, under the log's view lock.
+	committed  int64
+	journalSeq uint64
 	// sealed: the segment is immutable, nobody appends to its indexes any more.
 	sealed atomic.Bool
 	damage knownDamage

@@ -76,7 +76,7 @@ func (p *handlePool) evictLocked(n int) {
 }
 
 // idleLocked: the segment's descriptors may be closed. Its mu is held.
-func (s *LogSegment) idleLocked() bool { return s.pins == 0 && !s.dirty.Load() }
+func (s *LogSegment) idleLocked() bool { return s.pins == 0 && !s.dirty.Load() && !s.kept.Load() }
 
 // openFile opens a file of a segment, making room once when the process is out of descriptors.
 func (p *handlePool) openFile(path string, create bool) (vfs.File, error) {

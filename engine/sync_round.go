@@ -7,9 +7,10 @@ import (
 	"kserver/engine/vfs"
 )
 
-// syncTarget is one thing to make durable: an open file, a file by path, or the names of a directory.
+// syncTarget is one thing to make durable: an open file, a pinned segment, a file by path, or the names of a directory.
 type syncTarget struct {
 	file     vfs.File
+	segment  *LogSegment // its syncMu is taken
 	path     string
 	dir      string
 	optional bool // a missing file or directory is fine
@@ -19,6 +20,8 @@ func (t *syncTarget) sync(fsys vfs.FS) error {
 	switch {
 	case t.file != nil:
 		return t.file.Sync()
+	case t.segment != nil:
+		return t.segment.syncLog()
 	case t.dir != "":
 		return t.unlessMissing(fsys.SyncDir(t.dir))
 	}
@@ -36,8 +39,7 @@ func (t *syncTarget) unlessMissing(err error) error {
 	return err
 }
 
-// roundSyncer makes everything of one commit round durable. It is the seam between what a round has to
-// achieve and how: syncing each file (here and in ring_syncer.go), or appending to a commit journal.
+// roundSyncer syncs the files of one commit round, of segments or of the journal (here and in ring_syncer.go).
 type roundSyncer interface {
 	// syncRound returns when all targets are durable, or the first error. No target is touched any more
 	// when it returns. Called by one goroutine at a time.

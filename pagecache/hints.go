@@ -103,6 +103,18 @@ func StartWriteback(fd int, off int64, n int64) error {
 	}
 }
 
+// WriteOut writes the dirty pages of a file to the device and waits for them (sync_file_range, WAIT_BEFORE, WRITE and
+// WAIT_AFTER), and reports their errors. It makes nothing durable: the device may hold them in its cache, and the file
+// system may not know yet where they are.
+func WriteOut(fd int) error {
+	for {
+		err := unix.SyncFileRange(fd, 0, 0, unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
 // Drop evicts the clean pages of the range from the page cache (posix_fadvise, POSIX_FADV_DONTNEED), so that
 // the next read comes from the device. Dirty pages and pages that a socket still refers to stay.
 func Drop(fd int, off int64, n int64) error {

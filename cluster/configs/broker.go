@@ -77,6 +77,7 @@ type Storage struct {
 	Dirs                    []string             // log.dirs, or log.dir; at least one
 	RecoveryThreads         int                  // num.recovery.threads.per.data.dir
 	MaxOpenFiles            int                  // log.max.open.files
+	JournalBytes            int64                // log.journal.max.bytes; negative is no journal
 	ReserveBytes            int64                // log.dir.reserve.bytes; 0 is the default, negative no reserve
 	RetentionCheckInterval  time.Duration        // log.retention.check.interval.ms
 	RecoveryPointInterval   time.Duration        // log.flush.offset.checkpoint.interval.ms

@@ -124,6 +124,9 @@ func (p *parser) buildStorage(s *Storage) {
 	if s.Cleaner, key, err = cleanerConfig(p.values); err != nil {
 		p.fail(key, err.Error(), "choose another value, or delete the key")
 	}
+	if s.JournalBytes = p.long("log.journal.max.bytes"); s.JournalBytes == 0 {
+		s.JournalBytes = -1
+	}
 	switch reserve := p.long("log.dir.reserve.bytes"); reserve {
 	case 0:
 		s.ReserveBytes = -1

@@ -26,6 +26,8 @@ var ourKeys = []*Def{
 		"Time, in milliseconds, within which an unfinished request must get the bytes that connection.request.min.bytes.per.second asks for; else its connection is closed. A negative value never closes one."),
 	own(Int, "connection.request.min.bytes.per.second", "1024", between(1, 1<<30),
 		"Bytes per second an unfinished request must get at least, over each connection.request.timeout.ms."),
+	own(Long, "log.journal.max.bytes", "268435456", atLeast(0),
+		"Bytes the commit journal of a data directory may take. Records of many partitions become durable together by one sync of it; their segments are synced later. It is made when it pays, and a clean stop removes it. 0 syncs segments always."),
 	own(Int, "log.max.open.files", "4096", between(16, 1<<20),
 		"Segment files kept open although nobody uses them."),
 	own(List, "metrics.listeners", "", emptyable(),
