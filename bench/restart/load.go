@@ -103,7 +103,10 @@ func onConnections(ctx context.Context, o *options, addr string, f func(i int, c
 	return errors.Join(errs...)
 }
 
-// fill makes the topic and its segments, unless they are there, and stops the broker.
+// errUnfilled: the time for filling is over, and there is more to write.
+var errUnfilled = errors.New("not filled yet, go on with the same options")
+
+// fill makes the topic and writes what its partitions lack of their segments, and stops the broker.
 func fill(ctx context.Context, o *options, p *launch.Place) (err error) {
 	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
 		return err
@@ -118,21 +121,56 @@ func fill(ctx context.Context, o *options, p *launch.Place) (err error) {
 		return err
 	}
 	defer conn.Close()
-	if err := o.createTopic(conn); errors.Is(err, kerr.TopicAlreadyExists) {
-		return nil
-	} else if err != nil {
+	if err := o.createTopic(conn); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 		return err
 	}
+	written, err := endOffsets(conn, o.partitions)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
 	return onConnections(ctx, o, p.Addr(), func(i int, conn *wire.Conn) error {
 		w, err := newWriter(conn, o.batchBytes)
 		for partition := int32(i); err == nil && int(partition) < o.partitions; partition += int32(o.connections) {
-			for n := 0; err == nil && n < o.segments*o.segmentBatches; n++ {
+			for n := written[partition]; err == nil && n < int64(o.segments*o.segmentBatches); n++ {
+				if o.fill > 0 && time.Since(began) > o.fill {
+					return errUnfilled
+				}
 				err = errors.Join(w.write(partition), ctx.Err())
 			}
 			delete(w.frames, partition)
 		}
 		return err
 	})
+}
+
+// endOffsets asks for the number of records of each partition, which begin at 0.
+func endOffsets(conn *wire.Conn, partitions int) (ends []int64, err error) {
+	req := kmsg.NewPtrListOffsetsRequest()
+	t := kmsg.NewListOffsetsRequestTopic()
+	t.Topic = topic
+	for i := range partitions {
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Partition, p.Timestamp = int32(i), -1
+		t.Partitions = append(t.Partitions, p)
+	}
+	req.Topics = append(req.Topics, t)
+	resp, err := conn.Do(req, timeout)
+	if err != nil {
+		return nil, err
+	}
+	ends = make([]int64, partitions)
+	for _, t := range resp.(*kmsg.ListOffsetsResponse).Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return nil, fmt.Errorf("partition %d: %w", p.Partition, err)
+			}
+			if int(p.Partition) < partitions {
+				ends[p.Partition] = p.Offset
+			}
+		}
+	}
+	return ends, nil
 }
 
 // partitionsPerRequest is how many are asked for at a time: brokers refuse to make many thousands at once.

@@ -35,7 +35,7 @@ type options struct {
 	launch.Options
 	partitions, segments, segmentBatches, batchBytes int
 	connections, hot                                 int
-	load, settle                                     time.Duration
+	load, settle, fill                               time.Duration
 	dirty                                            int64
 	data                                             string
 	maxRestart                                       time.Duration
@@ -76,6 +76,7 @@ func newCommand() *cobra.Command {
 	f.IntVar(&o.batchBytes, "batch-bytes", 16<<10, "bytes of a batch")
 	f.IntVar(&o.connections, "connections", 8, "connections that fill the partitions, and then write to some of them")
 	f.IntVar(&o.hot, "hot", 64, "partitions that are written to when the broker is killed")
+	f.DurationVar(&o.fill, "fill", 0, "stop filling the partitions after so long; the next run with the same --data goes on. 0 is no limit")
 	f.DurationVar(&o.load, "load", 5*time.Second, "how long they are written to, before the kill and after the start")
 	f.DurationVar(&o.settle, "settle", 30*time.Second, "longest wait for a broker that has started to come to rest")
 	f.Int64Var(&o.dirty, "dirty", 0, "bytes written to the same file system, and not synced, before the start after the kill")
