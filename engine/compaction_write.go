@@ -149,7 +149,6 @@ func (out *cleanedSegment) makeDurable(cold bool) error {
 		if err := t.sync(fsys); err != nil {
 			return err
 		}
-		out.txns.unsynced = false
 	}
 	if fd := out.f.Fd(); cold && fd >= 0 {
 		_ = pagecache.Drop(fd, 0, out.pos) // a hint

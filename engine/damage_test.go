@@ -63,8 +63,19 @@ func damages(size int) []hurtFile {
 	return list
 }
 
-// damageDisk makes a log directory with everything in it: segments, epochs, producers, an aborted transaction, a
-// raised log start; left by a clean stop, or by a crash some appends after the last checkpoint.
+// flips are all single bits of a file of size bytes.
+func flips(size int) (list []hurtFile) {
+	for bit := range size * 8 {
+		list = append(list, hurtFile{fmt.Sprintf("flip bit %d at %d", bit%8, bit/8), func(b []byte) ([]byte, bool) {
+			b[bit/8] ^= 1 << (bit % 8)
+			return b, true
+		}})
+	}
+	return list
+}
+
+// damageDisk makes a log directory with everything in it: segments, epochs, producers, aborted transactions, one
+// of them behind the last checkpoint, a raised log start; left by a clean stop, or by a crash some appends after the last checkpoint.
 func damageDisk(t testing.TB, clean bool) *vfs.Mem {
 	mem := vfs.NewMem()
 	m, err := tryOpen(Config{FS: mem, stepped: true})
@@ -79,14 +90,17 @@ func damageDisk(t testing.TB, clean bool) *vfs.Mem {
 			spec.pid, spec.seq = 4, int32(i/3*2)
 		}
 		epoch := AppendOptions{LeaderEpoch: int32(i / 10 * 2)}
-		if i == 7 {
+		switch i {
+		case 7:
 			spec = txn(0)
+		case 28:
+			spec = txn(2)
 		}
 		if _, err := l.AppendAsLeader(spec.build(t), epoch); err != nil {
 			t.Fatal(err)
 		}
-		if i == 8 {
-			if _, err := l.AppendAsLeader(txnMarker(t, 9, 0, false, 1_700_000_000_000), AppendOptions{LeaderEpoch: 0, Origin: OriginCoordinator}); err != nil {
+		if i == 8 || i == 29 {
+			if _, err := l.AppendAsLeader(txnMarker(t, 9, 0, false, 1_700_000_000_000), AppendOptions{LeaderEpoch: epoch.LeaderEpoch, Origin: OriginCoordinator}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -298,8 +312,7 @@ func diffLines(want, got string) string {
 	return out.String()
 }
 
-// damageMatrix runs all cases; with first set it returns at the first finding. Transaction indexes are left out:
-// their format has no checksum, and nothing but all markers of the log says what must be in one.
+// damageMatrix runs all cases; with first set it returns at the first finding.
 func damageMatrix(t testing.TB, first bool) (cases int, err error) {
 	var errs []error
 	for _, clean := range []bool{true, false} {
@@ -322,7 +335,7 @@ func damageMatrix(t testing.TB, first bool) (cases int, err error) {
 				return cases, err
 			}
 			for _, e := range entries {
-				if e.Dir || e.Name == lockFile || strings.HasSuffix(e.Name, txnIndexSuffix) {
+				if e.Dir || e.Name == lockFile {
 					continue
 				}
 				files++
@@ -331,7 +344,11 @@ func damageMatrix(t testing.TB, first bool) (cases int, err error) {
 				if err != nil {
 					return cases, err
 				}
-				for _, how := range damages(int(info.Size)) {
+				list := damages(int(info.Size))
+				if everyBit := strings.HasSuffix(e.Name, txnIndexSuffix) || e.Name == txnSumsFile; everyBit {
+					list = append(list, flips(int(info.Size))...)
+				}
+				for _, how := range list {
 					cases++
 					if err := damageCase(mem, truth, path, how, points[testTP]); err != nil {
 						errs = append(errs, fmt.Errorf("clean %v: %w", clean, err))
@@ -342,7 +359,7 @@ func damageMatrix(t testing.TB, first bool) (cases int, err error) {
 				}
 			}
 		}
-		if files < 15 {
+		if files < 17 {
 			return cases, fmt.Errorf("only %d files to hurt", files)
 		}
 	}

@@ -116,6 +116,7 @@ func (in inspector) segments(bases []int64) {
 		}
 		p.Recovery = &RecoveryPlan{FromSegment: bases[recoverFrom], FromPosition: -1}
 	}
+	sums := in.txnSums()
 	end := bases[0]
 	torn := false
 	for i, base := range bases {
@@ -124,7 +125,7 @@ func (in inspector) segments(bases []int64) {
 			in.problem(offsetFileName(base)+".log", -1, Repairable, "lies behind a hole in the log, which ends at %d: it was never durable", end)
 			return
 		}
-		s := segmentInspector{inspector: in, active: i == len(bases)-1, recovered: i >= recoverFrom, minOffset: end}
+		s := segmentInspector{inspector: in, active: i == len(bases)-1, recovered: i >= recoverFrom, minOffset: end, txnSum: sums[base]}
 		if i+1 < len(bases) {
 			s.nextBase = bases[i+1]
 		}
@@ -138,6 +139,29 @@ func (in inspector) segments(bases []int64) {
 		torn = torn && i >= recoverFrom
 	}
 	p.LogEndOffset = end
+}
+
+// txnSums reads the checksums of transaction indexes that are about the segments as they are.
+func (in inspector) txnSums() map[int64]txnSum {
+	b, err := vfs.ReadFile(in.fsys, filepath.Join(in.dir, txnSumsFile), maxCheckpointBytes)
+	if isNotExist(err) {
+		return nil
+	}
+	var lines []txnSumLine
+	if err == nil {
+		lines, err = parseTxnSums(b)
+	}
+	if err != nil {
+		in.problem(txnSumsFile, -1, Repairable, "%v: made anew when a transaction is aborted", err)
+	}
+	sums := map[int64]txnSum{}
+	for _, t := range lines {
+		path := filepath.Join(in.dir, offsetFileName(t.base)+segmentSuffix[logFile])
+		if info, err := in.fsys.Stat(path); err == nil && info.Size >= t.logBytes {
+			sums[t.base] = t.sum
+		}
+	}
+	return sums
 }
 
 func (in inspector) epochs() {

@@ -34,7 +34,8 @@ type segmentInspector struct {
 	active    bool // the last one
 	recovered bool // an unclean start checks it
 	minOffset int64
-	nextBase  int64 // base offset of the segment behind; 0 if active
+	nextBase  int64  // base offset of the segment behind; 0 if active
+	txnSum    txnSum // what the transaction index begins with
 }
 
 // inspect returns what it found; torn is set when the segment's end is no whole batch.
@@ -75,9 +76,15 @@ func (in segmentInspector) abortedTransactions(name string, base int64) int {
 	file := name + txnIndexSuffix
 	b, err := vfs.ReadFile(in.fsys, filepath.Join(in.dir, file), maxTxnIndexSize)
 	if isNotExist(err) {
-		return 0
+		if in.txnSum.bytes == 0 {
+			return 0
+		}
+		err = nil
 	}
 	var txns []AbortedTxn
+	if err == nil {
+		err = in.txnSum.check(b)
+	}
 	if err == nil {
 		txns, err = parseTxnIndex(b, base)
 	}

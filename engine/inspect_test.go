@@ -151,6 +151,8 @@ func TestInspectFindsDamage(t *testing.T) {
 		"offset index torn":           {false, func(*vfs.Mem) string { return first + ".index" }, cut(3), Repairable, true},
 		"time index wrong":            {false, func(*vfs.Mem) string { return first + ".timeindex" }, flip(7), Repairable, false},
 		"transaction index":           {false, func(*vfs.Mem) string { return first + ".txnindex" }, cut(1), Repairable, true},
+		"transaction index missing":   {false, func(*vfs.Mem) string { return first + ".txnindex" }, func([]byte) []byte { return nil }, Repairable, true},
+		"transaction index sums":      {false, func(*vfs.Mem) string { return txnSumsFile }, flip(8), Repairable, true},
 		"snapshot":                    {false, func(m *vfs.Mem) string { return lastFile(t, m, ".snapshot") }, flip(-1), Repairable, true},
 		"leader epochs":               {false, func(*vfs.Mem) string { return leaderEpochFile }, cut(2), Repairable, true},
 		"partition.metadata":          {false, func(*vfs.Mem) string { return partitionMetadataFile }, cut(5), Repairable, true},
@@ -161,6 +163,12 @@ func TestInspectFindsDamage(t *testing.T) {
 			if strings.HasSuffix(file, txnIndexSuffix) {
 				b := AbortedTxn{7, 0, 1, 0}.append(nil)
 				if err := vfs.WriteFile(mem, "/data/t-0/"+file, b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			sums := encodeTxnSums([]txnSumLine{{base: 0, sum: txnSum{bytes: txnEntryBytes}}})
+			if strings.HasPrefix(name, "transaction index ") {
+				if err := vfs.WriteFile(mem, "/data/t-0/"+txnSumsFile, sums); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -46,6 +46,7 @@ type Log struct {
 	changed        bool    // since it was loaded: a clean stop has something to write
 	unsnapshotted  int64   // bytes appended since the newest producer snapshot
 	snapshots      []int64 // offsets of the producer snapshots on disk, sorted
+	txnSumsLost    bool    // the checksums of the transaction indexes are to be written again
 
 	epochs leaderEpochs
 

@@ -62,7 +62,7 @@ func (d *logDir) checkpointFailed(err error) error {
 // checkpointWork collects what a checkpoint has to make durable.
 type checkpointWork struct {
 	files   []syncTarget
-	renames []epochFile
+	renames []tempFile
 	all     bool // sync the whole file system once
 }
 
@@ -70,10 +70,17 @@ func (w *checkpointWork) add(other *checkpointWork) {
 	w.files, w.renames = append(w.files, other.files...), append(w.renames, other.renames...)
 }
 
-// epochFile is a leader epoch file written under a temporary name.
-type epochFile struct {
-	log *Log
-	dir string
+// tempFile is a file of a partition that was written under a temporary name.
+type tempFile struct {
+	path   string // the final one
+	dir    string
+	failed func() // called if it does not get that name: it has to be written again
+}
+
+// replace notes that the file at path+tmpSuffix is to replace the one at path.
+func (w *checkpointWork) replace(path, dir string, failed func()) {
+	w.files = append(w.files, syncTarget{path: path + tmpSuffix, optional: true})
+	w.renames = append(w.renames, tempFile{path, dir, failed})
 }
 
 // bulkSyncs is how many files are synced one by one before one sync of the whole file system is cheaper.
@@ -93,13 +100,12 @@ func (w *checkpointWork) finish(d *logDir) error {
 
 // rename gives the temporary files their names, which are to be synced then. checkpointMu is held.
 func (w *checkpointWork) rename(d *logDir) error {
-	for _, e := range w.renames {
-		path := filepath.Join(e.dir, leaderEpochFile)
-		if err := d.m.cfg.FS.Rename(path+tmpSuffix, path); err != nil && !isNotExist(err) {
-			e.log.epochs.failed()
+	for _, t := range w.renames {
+		if err := d.m.cfg.FS.Rename(t.path+tmpSuffix, t.path); err != nil && !isNotExist(err) {
+			t.failed()
 			return err
 		}
-		w.files = append(w.files, syncTarget{dir: e.dir, optional: true})
+		w.files = append(w.files, syncTarget{dir: t.dir, optional: true})
 	}
 	w.renames = nil
 	return nil
@@ -155,6 +161,7 @@ func (l *Log) prepareCheckpointLocked(work *checkpointWork) (c checkpointedOffse
 			return c, err
 		}
 	}
+	newSums := l.txnSumsLost
 	for _, s := range l.segments {
 		if s.indexUnsynced {
 			if err := s.flushPinned(); err != nil {
@@ -168,18 +175,25 @@ func (l *Log) prepareCheckpointLocked(work *checkpointWork) (c checkpointedOffse
 		if err != nil {
 			return c, err
 		}
+		newSums = newSums || unsynced
 		if unsynced {
 			work.files = append(work.files, syncTarget{path: s.txns.path, optional: true}, syncTarget{dir: l.path, optional: true})
 		}
 	}
+	if newSums {
+		l.txnSumsLost = true
+		if err := l.writeTxnSums(work); err != nil {
+			return c, err
+		}
+		l.txnSumsLost = false
+	}
 	if b := l.epochs.take(); b != nil {
-		path := filepath.Join(l.path, leaderEpochFile) + tmpSuffix
-		if err := vfs.WriteFile(l.m.cfg.FS, path, b); err != nil {
+		path := filepath.Join(l.path, leaderEpochFile)
+		if err := vfs.WriteFile(l.m.cfg.FS, path+tmpSuffix, b); err != nil {
 			l.epochs.failed()
 			return c, err
 		}
-		work.files = append(work.files, syncTarget{path: path, optional: true})
-		work.renames = append(work.renames, epochFile{l, l.path})
+		work.replace(path, l.path, l.epochs.failed)
 	}
 	return c, nil
 }

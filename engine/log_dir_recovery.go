@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -77,6 +78,9 @@ func (r *recoverer) run() {
 	r.took.Store(int64(took))
 	d.m.logger.Info("recovered logs after an unclean stop", "dir", d.path, "logs", d.recovered.Load(), "ms", took.Milliseconds())
 	// Those in use wait for the next checkpoint, which may sync the whole file system.
+	if len(logs) >= recoveryBatch {
+		debug.FreeOSMemory() // garbage of some 10 KiB for each log, and nobody may make more for long
+	}
 }
 
 func (r *recoverer) threads() int {

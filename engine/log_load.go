@@ -38,6 +38,7 @@ type logFiles struct {
 	bases     []int64 // of segments, sorted
 	snapshots []int64 // sorted
 	txnBases  []int64 // of segments with a transaction index
+	txnSums   bool    // their checksums are there
 	leftovers []string
 	swaps     []string // of compactions that were interrupted
 }
@@ -54,6 +55,8 @@ func listLogFiles(fsys vfs.FS, dir string) (files logFiles, err error) {
 			files.snapshots = append(files.snapshots, at)
 		} else if base, ok := parseOffsetFileName(e.Name, txnIndexSuffix); ok {
 			files.txnBases = append(files.txnBases, base)
+		} else if e.Name == txnSumsFile {
+			files.txnSums = true
 		} else if strings.HasSuffix(e.Name, deletedFileSuffix) || strings.HasSuffix(e.Name, tmpSuffix) {
 			files.leftovers = append(files.leftovers, e.Name)
 		} else if strings.HasSuffix(e.Name, cleanedSuffix) || strings.HasSuffix(e.Name, swapSuffix) {
@@ -206,6 +209,9 @@ func (l *Log) loadLocked(unclean bool) error {
 	}
 	l.lastAborted.Store(-1)
 	l.noteTxnIndexes(files.txnBases, end)
+	if files.txnSums {
+		l.loadTxnSums(end)
+	}
 	l.producers = newProducerState()
 	if err := l.rebuildProducersFrom(files.snapshots, start, end); err != nil {
 		return err
@@ -276,7 +282,7 @@ func (l *Log) loadActive(unclean bool, recoveryPoint int64, settle func() error)
 		return active.base, nil
 	}
 	if !unclean {
-		end, err = l.openActive(active, false)
+		end, _, err = l.openActive(active, false)
 		if err == nil && end < recoveryPoint && !planted(bugOffsetsReused) {
 			err = l.endsEarly(end, recoveryPoint)
 		}
@@ -301,12 +307,9 @@ func (l *Log) openUnchanged(active *LogSegment, recoveryPoint int64) (bool, erro
 	if active.base >= recoveryPoint { // then its name may be newer
 		return false, nil
 	}
-	end, err := l.openActive(active, true)
-	if err == nil && end == recoveryPoint {
-		var complete bool
-		if complete, err = active.indexesComplete(l.cfg.Load().IndexIntervalBytes); complete {
-			return true, err
-		}
+	end, complete, err := l.openActive(active, true)
+	if err == nil && complete && end == recoveryPoint {
+		return true, nil
 	}
 	active.indexLoaded.Store(false)
 	if err != nil && !wantsRecovery(err) {
@@ -315,65 +318,43 @@ func (l *Log) openUnchanged(active *LogSegment, recoveryPoint int64) (bool, erro
 	return false, nil
 }
 
-// maxUncertainBatches bounds what indexesComplete reads.
-const maxUncertainBatches = 64
-
-// indexesComplete reports whether the indexes of an open active segment are what a clean stop leaves: no stretch
-// without an entry at the end, and the largest timestamp of all in the time index. It may say no without need.
-func (s *LogSegment) indexesComplete(interval int) (bool, error) {
-	e, ok := s.times.lastEntry()
-	if !ok {
-		return s.size.Load() == 0, nil
-	}
-	n, last := 0, int64(0)
-	err := s.eachBatch(s.base+int64(e.relOffset), func(_ vfs.File, b batchAt, _ recordbatch.Batch) error {
-		if n++; n > maxUncertainBatches || b.maxTimestamp > e.timestamp {
-			return errBadIndex
-		}
-		last = b.size
-		return nil
-	})
-	return err == nil && s.bytesSinceIndex-int(last) <= interval, err
-}
-
 // openActive readies the last segment of a cleanly closed log for appends: its headers are read from the last
-// index entry on. With all set the indexes are checked whole, as indexFile.load does.
-func (l *Log) openActive(s *LogSegment, all bool) (end int64, err error) {
+// index entry on. With all set the indexes are checked whole, as indexFile.load does. complete says that the indexes are
+// known to be what a clean stop leaves: no stretch without an entry at the end, and the largest timestamp of all.
+func (l *Log) openActive(s *LogSegment, all bool) (end int64, complete bool, err error) {
 	f, err := s.acquire()
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	defer s.release()
-	if s.size.Load() > 0 {
+	size := s.size.Load()
+	if size > 0 {
 		if err := errors.Join(s.offsets.load(all), s.times.load(all)); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 	}
-	s.maxTimestamp.Store(-1)
-	if e, ok := s.times.lastEntry(); ok {
-		if holds, err := s.timeEntryHolds(f, e, s.size.Load()); err != nil || !holds {
-			return 0, errors.Join(err, errBadIndex)
-		}
-		s.maxTimestamp.Store(e.timestamp)
-		s.offsetOfMaxTimestamp.Store(s.base + int64(e.relOffset))
-	}
-	s.firstTimestamp, err = firstTimestamp(f, s.size.Load())
+	timesComplete, err := s.checkLastTime(f, size)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	var pos int64
+	s.firstTimestamp, err = firstTimestamp(f, size)
+	if err != nil {
+		return 0, false, err
+	}
+	var pos, last int64
 	entry, indexed := s.offsets.lastEntry()
 	if indexed {
 		pos = int64(entry.position)
 	}
 	end = s.base
+	s.bytesSinceIndex = 0
 	first := true
-	err = eachHeader(f, pos, s.size.Load(), func(b batchAt) {
+	err = eachHeader(f, pos, size, func(b batchAt) {
 		if first && indexed && b.last != s.base+int64(entry.relOffset) {
 			err = errBadIndex
 		}
 		first = false
-		end = b.last + 1
+		end, last = b.last+1, b.size
 		s.bytesSinceIndex += int(b.size)
 		if b.maxTimestamp > s.maxTimestamp.Load() {
 			s.maxTimestamp.Store(b.maxTimestamp)
@@ -384,7 +365,48 @@ func (l *Log) openActive(s *LogSegment, all bool) (end int64, err error) {
 		err = errBadIndex
 	}
 	s.indexLoaded.Store(err == nil)
-	return end, err
+	return end, timesComplete && s.bytesSinceIndex-int(last) <= l.cfg.Load().IndexIntervalBytes, err
+}
+
+// maxLateBatches bounds how many headers behind the last entry of a time index are read to see that it is the last.
+const maxLateBatches = 64
+
+// checkLastTime takes the largest timestamp from the time index of an active segment, of whose first size bytes it
+// tells; errBadIndex if a batch contradicts it, because entries may be missing at its end. whole says that all batches behind were looked at:
+// where timestamps do not grow they may be too many.
+func (s *LogSegment) checkLastTime(f vfs.File, size int64) (whole bool, err error) {
+	s.maxTimestamp.Store(-1)
+	var pos int64
+	if e, ok := s.times.lastEntry(); ok {
+		offset := s.base + int64(e.relOffset)
+		at, found, err := s.walkTo(f, offset, size, true, false)
+		if err != nil {
+			return false, err
+		}
+		if !found || at.base > offset || at.maxTimestamp != e.timestamp {
+			return false, errBadIndex
+		}
+		s.maxTimestamp.Store(e.timestamp)
+		s.offsetOfMaxTimestamp.Store(offset)
+		pos = at.position
+	}
+	var w headerWalk
+	w.open(f, size, false)
+	defer w.close()
+	for range maxLateBatches {
+		b, _, err := w.at(pos)
+		if err == io.EOF {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if b.maxTimestamp > s.maxTimestamp.Load() {
+			return false, errBadIndex
+		}
+		pos = b.end()
+	}
+	return false, nil
 }
 
 // firstTimestamp is the largest timestamp of a segment's first batch, for segment.ms.

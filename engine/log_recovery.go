@@ -167,6 +167,16 @@ func (l *Log) trustedEntry(s *LogSegment, f vfs.File, recoveryPoint int64) (at b
 	if err == io.EOF || errors.Is(err, ErrCorrupt) || err == nil && at.last != s.base+int64(e.relOffset) {
 		return at, false, nil
 	}
+	if err != nil {
+		return at, false, err
+	}
+	_, err = s.checkLastTime(f, at.end())
+	if errors.Is(err, errBadIndex) {
+		return at, false, nil
+	}
+	if errors.Is(err, ErrCorrupt) { // damage of the log itself, which readers are told about
+		err = nil
+	}
 	return at, err == nil, err
 }
 

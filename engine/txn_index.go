@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"sync"
 
@@ -47,7 +48,7 @@ func parseTxnIndex(b []byte, base int64) ([]AbortedTxn, error) {
 		at := func(i int) int64 { return int64(binary.BigEndian.Uint64(b[2+8*i:])) }
 		t := AbortedTxn{at(0), at(1), at(2), at(3)}
 		if binary.BigEndian.Uint16(b) != txnEntryVersion || t.LastOffset <= last || t.FirstOffset > t.LastOffset ||
-			t.FirstOffset < 0 || t.ProducerID < 0 {
+			t.FirstOffset < 0 || t.ProducerID < 0 || t.LastStableOffset < 0 || t.LastStableOffset > t.LastOffset+1 {
 			return nil, fmt.Errorf("%w: entry %d of a transaction index", errBadIndex, len(txns))
 		}
 		txns, last = append(txns, t), t.LastOffset
@@ -62,8 +63,9 @@ type TransactionIndex struct {
 	base int64
 
 	mu       sync.Mutex
+	sum      txnSum       // of what the file is known to begin with
 	pending  []AbortedTxn // not in the file yet
-	unsynced bool         // the file has entries that are not durable
+	unsynced bool         // the file has changed and is not durable
 }
 
 // append adds an entry. A full disk is no error.
@@ -88,11 +90,21 @@ func (x *TransactionIndex) flushLocked(fsys vfs.FS) error {
 	size, err := f.Size()
 	if err == nil {
 		size -= size % txnEntryBytes // what a full disk left of an entry
+		if x.sum.known {
+			size = min(size, x.sum.bytes) // or of several
+		}
 		var b []byte
 		for _, t := range x.pending {
 			b = t.append(b)
 		}
-		_, err = f.WriteAt(b, size)
+		if _, err = f.WriteAt(b, size); err == nil {
+			if size == 0 && !x.sum.known {
+				x.sum.known = true
+			}
+			if x.sum.known && size == x.sum.bytes { // else the next reader finds out what is wrong
+				x.sum.add(b)
+			}
+		}
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
@@ -101,16 +113,35 @@ func (x *TransactionIndex) flushLocked(fsys vfs.FS) error {
 	return nil
 }
 
+// read returns what the file holds, and its entries; errBadIndex if it is damaged. mu is held.
+func (x *TransactionIndex) read(fsys vfs.FS) (b []byte, txns []AbortedTxn, err error) {
+	b, err = vfs.ReadFile(fsys, x.path, maxTxnIndexSize)
+	if err != nil && !isNotExist(err) {
+		return nil, nil, err
+	}
+	if err := x.sum.check(b); err != nil {
+		return b, nil, err
+	}
+	txns, err = parseTxnIndex(b, x.base)
+	return b, txns, err
+}
+
 // entries reads all of them. errBadIndex if the file is damaged.
 func (x *TransactionIndex) entries(fsys vfs.FS) ([]AbortedTxn, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	b, err := vfs.ReadFile(fsys, x.path, maxTxnIndexSize)
-	if err != nil && !isNotExist(err) {
-		return nil, err
-	}
-	txns, err := parseTxnIndex(b, x.base)
+	_, txns, err := x.read(fsys)
 	return append(txns, x.pending...), err
+}
+
+// vouchedEntries is how many of the first entries the checksum covers; all, if there is none.
+func (x *TransactionIndex) vouchedEntries() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.sum.known {
+		return math.MaxInt
+	}
+	return int(x.sum.bytes / txnEntryBytes)
 }
 
 // replace gives the file other entries; with none it goes. Nothing is durable before the next checkpoint.
@@ -120,7 +151,7 @@ func (x *TransactionIndex) replace(fsys vfs.FS, txns []AbortedTxn) error {
 	if err := fsys.Remove(x.path); err != nil && !isNotExist(err) {
 		return err
 	}
-	x.pending = txns
+	x.pending, x.sum, x.unsynced = txns, txnSum{known: true}, true
 	return x.flushLocked(fsys)
 }
 
@@ -145,10 +176,21 @@ func (x *TransactionIndex) truncate(fsys vfs.FS, end int64) error {
 func (x *TransactionIndex) toSync(fsys vfs.FS) (bool, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	err := x.flushLocked(fsys)
-	unsynced := x.unsynced
+	if err := x.flushLocked(fsys); err != nil || !x.unsynced {
+		return false, err
+	}
+	if !x.sum.known { // a file written by Kafka, with an entry of ours
+		b, _, err := x.read(fsys)
+		if err != nil && !errors.Is(err, errBadIndex) {
+			return false, err
+		}
+		if err == nil {
+			x.sum.known = true
+			x.sum.add(b)
+		}
+	}
 	x.unsynced = false
-	return unsynced, err
+	return true, nil
 }
 
 // recoverTxnIndexes makes the transaction indexes true behind the recovery point, after an unclean stop. A log
@@ -163,7 +205,14 @@ func (l *Log) recoverTxnIndexes(recoveryPoint int64) error {
 		if err != nil { // a torn write: what it held below the recovery point is in the log, too
 			from = min(from, s.base)
 		}
-		suspect = suspect || err != nil || len(txns) > 0
+		n := s.txns.vouchedEntries()
+		if n < len(txns) { // the log tells the others
+			from = min(from, s.base)
+			if n > 0 {
+				from = min(from, txns[n-1].LastOffset+1)
+			}
+		}
+		suspect = suspect || err != nil || n < len(txns) || len(txns) > 0 && txns[len(txns)-1].LastOffset >= recoveryPoint
 	}
 	if !suspect {
 		err := l.eachBatch(recoveryPoint, noOffset, func(_ vfs.File, _ batchAt, h recordbatch.Batch) error {
