@@ -69,7 +69,7 @@ func New(cfg Config) (_ *Broker, err error) {
 	if !cfg.DisableWarm {
 		b.warm = pagecache.NewWarmer(pagecache.Config{})
 	}
-	b.front = &front{workers: b.workers, logger: cfg.Logger, conns: map[*netio.Conn]*conn{}, times: map[*netio.Loop]*handlers.RequestTimes{}, watch: newWatch(cfg.Logger)}
+	b.front = &front{workers: b.workers, logger: cfg.Logger, conns: map[*netio.Conn]*conn{}, shards: map[*netio.Loop]*shard{}, watch: newWatch(cfg.Logger)}
 	b.connections = quota.NewConnections()
 	b.descriptors = descriptorsForConnections(cfg.Broker.Storage.MaxOpenFiles, cfg.Logger)
 	b.connections.SetLimits(connectionLimits(&cfg.Broker.Network, b.descriptors))

@@ -25,16 +25,25 @@ type front struct {
 	closes  closeCounts
 	watch   *watch
 
-	mu    sync.Mutex
-	conns map[*netio.Conn]*conn // open ones
-	times map[*netio.Loop]*handlers.RequestTimes
+	mu     sync.Mutex
+	conns  map[*netio.Conn]*conn // open ones
+	shards map[*netio.Loop]*shard
 }
+
+// shard is what the front keeps for each loop; it belongs to the loop.
+type shard struct {
+	times *handlers.RequestTimes
+	free  []*exchange // that have ended, for the next requests
+}
+
+// freeExchanges bounds the unused exchanges of a loop.
+const freeExchanges = 1024
 
 // conn is the front's part of a connection.
 type conn struct {
 	client handlers.Client
 	header protocol.RequestHeader // of the last request
-	times  *handlers.RequestTimes // of the loop
+	shard  *shard                 // of the loop
 	// waiting is the request that holds the connection, nil when none does.
 	waiting *exchange
 	order   order
@@ -48,9 +57,9 @@ func (f *front) Opened(c *netio.Conn) {
 	c.Attachment = k
 	f.watch.wake()
 	f.mu.Lock()
-	if k.times = f.times[c.Loop()]; k.times == nil {
-		k.times = f.broker.Metrics.Shard()
-		f.times[c.Loop()] = k.times
+	if k.shard = f.shards[c.Loop()]; k.shard == nil {
+		k.shard = &shard{times: f.broker.Metrics.Shard()}
+		f.shards[c.Loop()] = k.shard
 	}
 	f.conns[c] = k
 	f.mu.Unlock()
@@ -107,13 +116,14 @@ func (k *conn) dropNext() {
 }
 
 // exchange is one request and the way back for its answer. It implements
-// handlers.Responder.
+// handlers.Responder. Where the handler allows it, it serves one request of its loop
+// after another, together with what the handler keeps in its handlers.Request.
 type exchange struct {
 	f    *front
 	nr   *netio.Request // netio's until done
 	loop *netio.Loop
 	conn *conn
-	req  *handlers.Request
+	req  *handlers.Request // nil until the header is read
 	// began is the turn of the loop in which the request came, or its wait for a pause was over.
 	began time.Time
 	held  bool
@@ -123,6 +133,40 @@ type exchange struct {
 	delayed   bool // it held the connection before it began
 	detached  bool // Hold was called
 	onWorker  bool // Handle is called on a worker
+
+	// What Await was given, and for all requests of the exchange: its timer, the
+	// functions that run them, and the handlers.Request before.
+	due, late func()
+	timer     *netio.Timer
+	runDue    func()
+	spare     *handlers.Request
+}
+
+// newExchange takes an exchange that has ended, or makes one.
+func (f *front) newExchange(nr *netio.Request, k *conn) *exchange {
+	var x *exchange
+	if n := len(k.shard.free); n > 0 {
+		x = k.shard.free[n-1]
+		k.shard.free[n-1] = nil
+		k.shard.free = k.shard.free[:n-1]
+	} else {
+		x = &exchange{f: f, loop: nr.Conn().Loop()}
+	}
+	x.nr, x.conn, x.began = nr, k, x.loop.Now()
+	return x
+}
+
+// reuse keeps an exchange that has ended for another request, if nobody refers to
+// it. Nothing may touch it afterwards.
+func (x *exchange) reuse() {
+	if !x.done || x.req == nil || !x.req.Reusable() {
+		return
+	}
+	s := x.conn.shard
+	*x = exchange{f: x.f, loop: x.loop, timer: x.timer, runDue: x.runDue, spare: x.req}
+	if len(s.free) < freeExchanges {
+		s.free = append(s.free, x)
+	}
 }
 
 // Request implements netio.Handler.
@@ -142,8 +186,7 @@ const loopFrameBytes = 16 << 10
 
 // handle begins a request. One that was delayed holds the connection already.
 func (f *front) handle(nr *netio.Request, k *conn, delayed bool) {
-	c := nr.Conn()
-	x := &exchange{f: f, nr: nr, loop: c.Loop(), conn: k, began: c.Loop().Now()}
+	x := f.newExchange(nr, k)
 	frame := nr.Frame()
 	if len(frame) < 2 {
 		x.Close(errShortFrame)
@@ -173,7 +216,11 @@ func (f *front) handle(nr *netio.Request, k *conn, delayed bool) {
 		x.Close(fmt.Errorf("%w: key %d version %d", errUnserved, h.Key, h.Version))
 		return
 	}
-	x.req = handlers.NewRequest(h, body, &k.client, x, f.logger)
+	if x.req = x.spare; x.req != nil {
+		x.req.Reset(h, body, &k.client)
+	} else {
+		x.req = handlers.NewRequest(h, body, &k.client, x, f.logger)
+	}
 	x.req.Metrics = &f.broker.Metrics
 	if api.Pipelined {
 		x.pipelined, x.delayed = true, delayed
@@ -184,6 +231,7 @@ func (f *front) handle(nr *netio.Request, k *conn, delayed bool) {
 				nr.Proceed()
 			}
 		}
+		x.reuse()
 		return
 	}
 	if !delayed {
@@ -212,12 +260,31 @@ func (x *exchange) run(api *handlers.API) {
 }
 
 // Post implements handlers.Responder.
-func (x *exchange) Post(f func()) {
-	x.loop.Post(func() {
-		defer x.recover()
-		f()
-	})
+func (x *exchange) Post(f func()) { x.loop.Post(func() { x.call(f) }) }
+
+// call runs on the loop what a handler left for later.
+func (x *exchange) call(f func()) {
+	x.guard(f)
+	x.reuse()
 }
+
+func (x *exchange) guard(f func()) {
+	defer x.recover()
+	f()
+}
+
+// Await implements handlers.Responder.
+func (x *exchange) Await(d time.Duration, due, late func()) {
+	if x.timer == nil {
+		x.timer = x.loop.NewTimer(func() { x.guard(x.late) })
+		x.runDue = func() { x.call(x.due) }
+	}
+	x.due, x.late = due, late
+	x.timer.Start(d)
+}
+
+// Due implements handlers.Responder.
+func (x *exchange) Due() { x.loop.Post(x.runDue) }
 
 // After implements handlers.Responder.
 func (x *exchange) After(d time.Duration, f func()) handlers.Timer {
@@ -313,8 +380,11 @@ func (x *exchange) end() bool {
 		return false
 	}
 	x.done = true
+	if x.late != nil {
+		x.timer.Stop()
+	}
 	if x.req != nil {
-		x.conn.times.Observe(x.req.Key, time.Since(x.began))
+		x.conn.shard.times.Observe(x.req.Key, time.Since(x.began))
 	}
 	if x.held && x.conn.waiting == x {
 		x.conn.waiting = nil

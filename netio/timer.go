@@ -2,7 +2,8 @@ package netio
 
 import "time"
 
-// Timer is one pending call of Loop.After. Only the loop's thread uses it.
+// Timer is a call of Loop.After, or of Start, that is pending or has been.
+// Only the loop's thread uses it.
 type Timer struct {
 	loop *Loop
 	when int64 // ns of loop time
@@ -92,9 +93,23 @@ func (h timerHeap) down(i int) {
 // before the next turn. Loop thread only; a goroutine posts a function that
 // calls it.
 func (l *Loop) After(d time.Duration, f func()) *Timer {
-	t := &Timer{loop: l, when: l.nowNs + max(int64(d), 1), f: f}
-	l.timers.add(t)
+	t := l.NewTimer(f)
+	t.Start(d)
 	return t
+}
+
+// NewTimer makes a timer for f that is not running, to be started again and again.
+// Any goroutine may call it.
+func (l *Loop) NewTimer(f func()) *Timer { return &Timer{loop: l, pos: -1, f: f} }
+
+// Start has the timer's function run as that of After; it must not be pending.
+// Loop thread only.
+func (t *Timer) Start(d time.Duration) {
+	if t.pos >= 0 {
+		panic("netio: timer started twice")
+	}
+	t.when = t.loop.nowNs + max(int64(d), 1)
+	t.loop.timers.add(t)
 }
 
 func (l *Loop) runTimers() {

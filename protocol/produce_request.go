@@ -35,6 +35,7 @@ type ProduceRequest struct {
 	Acks          int16
 	TimeoutMs     int32
 	Topics        []ProduceTopic
+	Elements      int // topics and partitions
 }
 
 // ProduceTopic is one topic of a request. Up to version 12 it has a name, later
@@ -66,6 +67,7 @@ func (r *ProduceRequest) Decode(version int16, body []byte, limit int) error {
 	r.Version, r.Topics = version, r.Topics[:0]
 	d := produceDecoder{checker: checker{flexible: version >= produceFlexible}, limit: min(limit, MaxElements), b: body, ok: true}
 	d.request(r)
+	r.Elements = d.elements
 	switch {
 	case d.elements > limit && limit < MaxElements:
 		return fmt.Errorf("%w: more than %d", ErrElements, limit)

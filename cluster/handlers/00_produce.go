@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"errors"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -56,14 +55,13 @@ const (
 	produceWorkerBytes = 16 << 20
 )
 
-// delayedProduce is one produce request from its appends to its answer.
+// delayedProduce is one produce request from its appends to its answer. It serves
+// one request after another: see Request.produce.
 type delayedProduce struct {
 	b    *Broker
 	r    *Request
-	acks int16
-	// timeout is how long the answer may wait.
-	timeout time.Duration
-	resp    *kmsg.ProduceResponse
+	req  protocol.ProduceRequest
+	resp kmsg.ProduceResponse
 	// quick is how many bytes may still be decompressed, unless bounded is false.
 	bounded bool
 	quick   int64
@@ -72,10 +70,10 @@ type delayedProduce struct {
 	appended []appended
 	leaders  []int32
 
-	waits   []producePart // by token
-	delayed purgatory.Delayed
-	pending atomic.Int32
-	timer   Timer
+	waits     []producePart // by token
+	delayed   purgatory.Delayed
+	pending   atomic.Int32
+	due, late func() // reply and expire
 }
 
 // producePart is one partition that waits for its acknowledgement.
@@ -91,22 +89,63 @@ const (
 	partDone
 )
 
-func handle00Produce(b *Broker, r *Request) {
-	d := &delayedProduce{b: b, r: r, bounded: true, quick: produceLoopDecompressed}
-	light := false
-	if !r.Check() {
-		return
+// keptParts is how many partitions a delayedProduce may have had room for to serve
+// another request.
+const keptParts = 64
+
+// newProduce takes the delayedProduce of the request before, or makes one.
+func newProduce(b *Broker, r *Request) *delayedProduce {
+	d := r.produce
+	if d == nil {
+		d = new(delayedProduce)
+		d.due, d.late = d.reply, d.expire
+		r.produce = d
 	}
-	if len(r.Body) <= produceLoopBytes && r.checked.Elements <= produceLoopElements {
-		switch done, ok := d.append(); {
-		case !ok:
-			return
-		case done:
-			r.charge(quota.ProducerBytes, float64(len(r.Body)))
+	topics := d.resp.Topics[:0]
+	*d = delayedProduce{
+		b: b, r: r, req: d.req, bounded: true, quick: produceLoopDecompressed,
+		appended: d.appended[:0], leaders: d.leaders[:0], waits: d.waits[:0], due: d.due, late: d.late,
+	}
+	d.resp.Default()
+	d.resp.Version, d.resp.Topics = r.Version, topics
+	return d
+}
+
+// spent says that the request will have been answered by the next call of its
+// Responder, and that nobody refers to it but who makes that call.
+func (d *delayedProduce) spent() {
+	if cap(d.appended) > keptParts || cap(d.req.Topics) > keptParts || cap(d.resp.Topics) > keptParts {
+		d.r.produce = nil
+	}
+	clear(d.appended) // partitions may be deleted
+	d.r.reusable = true
+}
+
+// producePartMemory is about what an element of a request takes in memory, decoded and
+// in the answer.
+const producePartMemory = 256
+
+func handle00Produce(b *Broker, r *Request) {
+	d := newProduce(b, r)
+	light := false
+	err := protocol.ErrElements
+	if len(r.Body) <= produceLoopBytes {
+		err = d.req.Decode(r.Version, r.Body, produceLoopElements)
+	}
+	switch {
+	case err == nil:
+		r.ChargeMemory(int64(d.req.Elements) * producePartMemory)
+		if d.append() {
+			d.charge()
 			d.finish()
 			return
 		}
 		light = len(r.Body) <= produceLightBytes
+	case !errors.Is(err, protocol.ErrElements):
+		r.Close(err)
+		return
+	case !r.Check():
+		return
 	}
 	r.Detach()
 	if light {
@@ -118,36 +157,44 @@ func handle00Produce(b *Broker, r *Request) {
 	d.later(produceWorkerBytes)
 }
 
+// charge records the bytes of the request.
+func (d *delayedProduce) charge() { d.r.charge(quota.ProducerBytes, float64(len(d.r.Body))) }
+
 // later goes on with the appends on a worker, where they are expected to take so
 // many bytes.
 func (d *delayedProduce) later(bytes int64) {
 	d.b.Workers(bytes, func() {
-		switch done, ok := d.append(); {
-		case !ok:
-		case !done:
+		// The body has moved since it was decoded, if it was.
+		if err := d.req.Decode(d.r.Version, d.r.Body, protocol.MaxElements); err != nil {
+			d.r.Close(err)
+			return
+		}
+		if !d.append() {
 			d.bounded = false
 			d.later(produceWorkerBytes)
-		default:
-			d.r.Post(func() {
-				d.r.charge(quota.ProducerBytes, float64(len(d.r.Body)))
-				d.r.Attach()
-				d.finish()
-			})
+			return
 		}
+		d.r.Post(func() {
+			d.charge()
+			d.r.Attach()
+			d.finish()
+		})
 	})
 }
 
 // finish answers, or waits for what was appended. Loop only.
 func (d *delayedProduce) finish() {
 	switch {
-	case d.acks == 0:
-		if err := firstProduceError(d.resp); err != nil {
+	case d.req.Acks == 0:
+		if err := firstProduceError(&d.resp); err != nil {
 			d.r.Close(err)
 			return
 		}
+		d.spent()
 		d.r.NoResponse()
 	case len(d.appended) == 0:
-		d.r.Reply(d.resp)
+		d.spent()
+		d.answer()
 	default:
 		d.wait()
 	}
@@ -162,35 +209,19 @@ type appended struct {
 }
 
 // append makes every partition's append and fills the response with what is
-// known already. It stops, with done false, at a partition that takes too long,
-// and goes on there when it is called again. ok is false when the request could
-// not be read, which has closed the connection.
-func (d *delayedProduce) append() (done, ok bool) {
-	var req kmsg.ProduceRequest
-	if !d.r.DecodeAliased(&req) {
-		return false, false
-	}
-	if d.resp == nil {
-		d.resp = kmsg.NewPtrProduceResponse()
-		d.resp.SetVersion(d.r.Version)
-		d.acks, d.timeout = req.Acks, time.Duration(req.TimeoutMillis)*time.Millisecond
-	}
-	for i := max(len(d.resp.Topics)-1, 0); i < len(req.Topics); i++ {
-		rt := &req.Topics[i]
-		topic, terr := d.topic(d.b, rt)
+// known already. It stops and returns false at a partition that takes too long,
+// and goes on there when it is called again.
+func (d *delayedProduce) append() (done bool) {
+	topics := d.req.Topics
+	for i := max(len(d.resp.Topics)-1, 0); i < len(topics); i++ {
+		rt := &topics[i]
+		topic, terr := d.topic(rt)
 		if i == len(d.resp.Topics) {
-			out := kmsg.NewProduceResponseTopic()
-			out.TopicID = rt.TopicID
-			if topic != nil {
-				out.Topic = topic.Name
-			} else {
-				out.Topic = strings.Clone(rt.Topic) // the answer may outlive the frame
-			}
-			d.resp.Topics = append(d.resp.Topics, out)
+			d.answerTopic(rt, topic)
 		}
 		for j := len(d.resp.Topics[i].Partitions); j < len(rt.Partitions); j++ {
-			if !d.appendPartition(i, j, topic, terr, &req) {
-				return false, true
+			if !d.appendPartition(i, j, topic, terr) {
+				return false
 			}
 		}
 	}
@@ -199,35 +230,48 @@ func (d *delayedProduce) append() (done, ok bool) {
 		e.NodeID, e.Host, e.Port, e.Rack = n.NodeID, n.Host, n.Port, n.Rack
 		d.resp.Brokers = append(d.resp.Brokers, e)
 	}
-	return true, true
+	return true
+}
+
+// answerTopic adds a topic to the answer, in memory it had before if there is any.
+func (d *delayedProduce) answerTopic(rt *protocol.ProduceTopic, topic *replica.Topic) {
+	out := kmsg.NewProduceResponseTopic()
+	out.TopicID, out.Topic = rt.ID, rt.Name
+	if topic != nil {
+		out.Topic = topic.Name
+	}
+	if k := len(d.resp.Topics); k < cap(d.resp.Topics) {
+		out.Partitions = d.resp.Topics[:k+1][k].Partitions[:0]
+	}
+	d.resp.Topics = append(d.resp.Topics, out)
 }
 
 // appendPartition appends to partition j of topic i and adds its answer, unless
 // that would take too long.
-func (d *delayedProduce) appendPartition(i, j int, topic *replica.Topic, terr *protocol.Error, req *kmsg.ProduceRequest) (done bool) {
-	rp := &req.Topics[i].Partitions[j]
+func (d *delayedProduce) appendPartition(i, j int, topic *replica.Topic, terr *protocol.Error) (done bool) {
+	rp := &d.req.Topics[i].Partitions[j]
 	part := kmsg.NewProduceResponseTopicPartition()
-	part.Partition, part.BaseOffset, part.LogStartOffset, part.LogAppendTime = rp.Partition, -1, -1, -1
+	part.Partition, part.BaseOffset, part.LogStartOffset, part.LogAppendTime = rp.Index, -1, -1, -1
 	var p *replica.Partition
 	err := terr
 	if err == nil {
-		p, err = topic.Partition(rp.Partition)
+		p, err = topic.Partition(rp.Index)
 	}
 	limit, ok := d.allow(rp.Records)
 	if !ok || p != nil && d.onLoop() && !p.Loaded() {
 		return false
 	}
-	switch info, aerr := appendBatch(p, err, req, rp.Records, limit); {
+	switch info, aerr := appendBatch(p, err, &d.req, rp.Records, limit); {
 	case errors.Is(aerr, engine.ErrCostly):
 		return false
 	case aerr != nil:
-		d.leaders = failPartition(&part, p, aerr, req.Version, d.leaders)
+		d.leaders = failPartition(&part, p, aerr, d.req.Version, d.leaders)
 		if p != nil && refusedByLog(aerr) {
 			part.LogStartOffset = p.Log().LogStartOffset()
 		}
 	default:
 		part.BaseOffset, part.LogStartOffset, part.LogAppendTime = info.FirstOffset, info.LogStartOffset, info.LogAppendTime
-		if req.Acks != 0 {
+		if d.req.Acks != 0 {
 			d.appended = append(d.appended, appended{p, i, j, info.LastOffset + 1})
 		}
 	}
@@ -275,8 +319,8 @@ func packs(codec recordbatch.Codec) int64 {
 }
 
 // topic finds a topic of the request and refuses the internal ones.
-func (d *delayedProduce) topic(b *Broker, rt *kmsg.ProduceRequestTopic) (*replica.Topic, *protocol.Error) {
-	t, err := b.topic(d.r.Version >= 13, rt.Topic, rt.TopicID)
+func (d *delayedProduce) topic(rt *protocol.ProduceTopic) (*replica.Topic, *protocol.Error) {
+	t, err := d.b.topic(d.r.Version >= 13, rt.Name, rt.ID)
 	if err == nil && t.Internal && d.r.ClientIDString() != adminClientID {
 		return nil, errInternalTopic
 	}
@@ -294,7 +338,7 @@ var (
 
 // appendBatch appends one partition's records, unless they decompress to more
 // than limit bytes; perr is why there is no p.
-func appendBatch(p *replica.Partition, perr *protocol.Error, req *kmsg.ProduceRequest, records []byte, limit int64) (engine.AppendInfo, error) {
+func appendBatch(p *replica.Partition, perr *protocol.Error, req *protocol.ProduceRequest, records []byte, limit int64) (engine.AppendInfo, error) {
 	switch {
 	case perr != nil:
 		return engine.AppendInfo{}, perr
@@ -363,19 +407,23 @@ func firstProduceError(resp *kmsg.ProduceResponse) error {
 // wait parks the request until its partitions are acknowledged or the timeout
 // has passed. The client's connection may close meanwhile: the appends stand.
 func (d *delayedProduce) wait() {
-	waits := d.appended
 	d.r.Async()
 	d.r.Metrics.waitingProduces(+1)
-	d.waits = make([]producePart, len(waits))
+	n := len(d.appended)
+	if cap(d.waits) < n {
+		d.waits = make([]producePart, n)
+	}
+	d.waits = d.waits[:n]
 	// One more than the parts, so that nothing completes while they register.
-	d.pending.Store(int32(len(waits)) + 1)
-	for i, w := range waits {
-		d.waits[i].part = &d.resp.Topics[w.topic].Partitions[w.index]
-		if already, err := w.partition.WaitAppended(w.offset, d, int32(i)); already || err != nil {
+	d.pending.Store(int32(n) + 1)
+	for i := range d.appended {
+		a := &d.appended[i]
+		d.waits[i] = producePart{part: &d.resp.Topics[a.topic].Partitions[a.index]}
+		if already, err := a.partition.WaitAppended(a.offset, d, int32(i)); already || err != nil {
 			d.Reached(int32(i), err)
 		}
 	}
-	d.timer = d.r.After(d.timeout, d.expire)
+	d.r.Await(time.Duration(d.req.TimeoutMs)*time.Millisecond, d.due, d.late)
 	d.reached()
 }
 
@@ -387,25 +435,33 @@ func (d *delayedProduce) Reached(token int32, err error) {
 	d.reached()
 }
 
-// reached counts down; the last one answers.
+// reached counts down; the last one has the request answered, and does not touch it
+// any more.
 func (d *delayedProduce) reached() {
 	if d.pending.Add(-1) == 0 && d.delayed.Complete() {
-		d.r.Post(d.reply)
+		d.r.Due()
 	}
 }
 
 // expire answers what is not acknowledged by the deadline with a timeout: its
-// records are in the log and may yet be acknowledged.
+// records are in the log and may yet be acknowledged. The partitions go on to refer
+// to the request.
 func (d *delayedProduce) expire() {
 	if d.delayed.Complete() {
-		d.reply()
+		d.end()
 	}
 }
 
-// reply runs on the loop, by whoever won delayed.Complete.
+// reply answers when all partitions are acknowledged, or have failed.
 func (d *delayedProduce) reply() {
+	d.spent()
+	d.end()
+}
+
+// end answers a request that has waited. It runs on the loop, by whoever won
+// delayed.Complete.
+func (d *delayedProduce) end() {
 	d.r.Metrics.waitingProduces(-1)
-	d.timer.Stop()
 	for i := range d.waits {
 		w := &d.waits[i]
 		switch {
@@ -416,7 +472,18 @@ func (d *delayedProduce) reply() {
 		}
 	}
 	d.r.async = false
-	d.r.Reply(d.resp)
+	d.answer()
+}
+
+// answer encodes the response and sends it. Loop only.
+func (d *delayedProduce) answer() {
+	r := d.r
+	r.chargeTime()
+	d.resp.ThrottleMillis = r.throttleMs()
+	r.Metrics.errorsOf(r.Key, &d.resp)
+	buf := takeBuffer()
+	*buf = protocol.AppendProduceResponse(*buf, r.CorrelationID, &d.resp)
+	r.sendBuffer(buf)
 }
 
 var errProduceTimeout = protocol.Errorf(protocol.RequestTimedOut, "The records were not acknowledged within the request's timeout.")

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"kserver/engine"
 	"kserver/protocol"
 	"kserver/protocol/recordbatch"
@@ -15,11 +13,11 @@ import (
 // Kafka looks for the partition before it looks at the acks.
 func TestAppendBatchChecksPartitionBeforeAcks(t *testing.T) {
 	unknown := protocol.Errorf(protocol.UnknownTopicOrPartition, "unknown")
-	_, err := appendBatch(nil, unknown, &kmsg.ProduceRequest{Version: 9, Acks: 2}, nil, 0)
+	_, err := appendBatch(nil, unknown, &protocol.ProduceRequest{Version: 9, Acks: 2}, nil, 0)
 	if got := protocol.CodeOf(err); got != protocol.UnknownTopicOrPartition {
 		t.Errorf("an unknown partition and acks=2: %v", got)
 	}
-	_, err = appendBatch(nil, nil, &kmsg.ProduceRequest{Version: 9, Acks: 2}, nil, 0)
+	_, err = appendBatch(nil, nil, &protocol.ProduceRequest{Version: 9, Acks: 2}, nil, 0)
 	if got := protocol.CodeOf(err); got != protocol.InvalidRequiredAcks {
 		t.Errorf("acks=2: %v", got)
 	}

@@ -102,17 +102,19 @@ type adminResponder struct {
 	done  chan error
 }
 
-func (r *adminResponder) Post(f func())                     { f() }
-func (r *adminResponder) After(time.Duration, func()) Timer { panic("no timers here") }
-func (r *adminResponder) Write(p []byte)                    { r.bytes = append(r.bytes, p...) }
-func (r *adminResponder) File(*engine.Range)                { panic("no files here") }
-func (r *adminResponder) Send()                             { r.done <- nil }
-func (r *adminResponder) NoResponse()                       { r.done <- errors.New("no response") }
-func (r *adminResponder) Close(err error)                   { r.done <- err }
-func (r *adminResponder) ChargeMemory(int64)                {}
-func (r *adminResponder) Affords(int64) bool                { return true }
-func (r *adminResponder) Hold(body []byte) []byte           { return body }
-func (r *adminResponder) Proceed()                          {}
+func (r *adminResponder) Post(f func())                       { f() }
+func (r *adminResponder) After(time.Duration, func()) Timer   { panic("no timers here") }
+func (r *adminResponder) Await(time.Duration, func(), func()) { panic("no timers here") }
+func (r *adminResponder) Due()                                { panic("no timers here") }
+func (r *adminResponder) Write(p []byte)                      { r.bytes = append(r.bytes, p...) }
+func (r *adminResponder) File(*engine.Range)                  { panic("no files here") }
+func (r *adminResponder) Send()                               { r.done <- nil }
+func (r *adminResponder) NoResponse()                         { r.done <- errors.New("no response") }
+func (r *adminResponder) Close(err error)                     { r.done <- err }
+func (r *adminResponder) ChargeMemory(int64)                  {}
+func (r *adminResponder) Affords(int64) bool                  { return true }
+func (r *adminResponder) Hold(body []byte) []byte             { return body }
+func (r *adminResponder) Proceed()                            {}
 
 // ask sends a request through the table, as the connection front does, and
 // returns the answer as a client reads it.

@@ -22,6 +22,12 @@ type Responder interface {
 	// After runs f on the connection's loop once d has passed, unless the
 	// returned Timer is stopped first.
 	After(d time.Duration, f func()) Timer
+	// Await has due called on the loop soon after Due was called, or late once d has
+	// passed, whichever comes first and at most one of them, and neither once the
+	// request has ended. Once in a request.
+	Await(d time.Duration, due, late func())
+	// Due ends what Await began. Any goroutine may call it, once.
+	Due()
 	// Write appends a copy of p to the answer.
 	Write(p []byte)
 	// File appends the bytes of r to the answer without reading them; r is
@@ -91,6 +97,9 @@ type Request struct {
 	// wait is who waits with the request, nil when nobody does.
 	wait Waiting
 	use  use
+
+	produce  *delayedProduce // of the Produce requests this has been, for the next one
+	reusable bool
 }
 
 // Waiting is what a request waits in, when it holds its connection and its
@@ -108,6 +117,15 @@ type Waiting interface {
 func NewRequest(h protocol.RequestHeader, body []byte, c *Client, w Responder, log *slog.Logger) *Request {
 	return &Request{RequestHeader: h, Body: body, Client: c, Logger: log, w: w}
 }
+
+// Reset makes the request another one, with the same Responder. It must be Reusable.
+func (r *Request) Reset(h protocol.RequestHeader, body []byte, c *Client) {
+	*r = Request{RequestHeader: h, Body: body, Client: c, Logger: r.Logger, w: r.w, produce: r.produce}
+}
+
+// Reusable reports whether nobody refers to the request any more, now that it has
+// been answered and its handler, or what was posted for it, has returned.
+func (r *Request) Reusable() bool { return r.reusable }
 
 // ClientHost is the peer's address as Kafka's group descriptions show it.
 func (r *Request) ClientHost() string { return r.Client.Host }
@@ -223,6 +241,12 @@ func (r *Request) Hurry() {
 // Post runs f on the connection's loop. Any goroutine may call it.
 func (r *Request) Post(f func()) { r.w.Post(f) }
 
+// Await has due or late called on the connection's loop: see Responder. Loop only.
+func (r *Request) Await(d time.Duration, due, late func()) { r.w.Await(d, due, late) }
+
+// Due ends what Await began. Any goroutine may call it, once.
+func (r *Request) Due() { r.w.Due() }
+
 // After runs f on the connection's loop after d. Loop only.
 func (r *Request) After(d time.Duration, f func()) Timer { return r.w.After(d, f) }
 
@@ -243,17 +267,19 @@ func (r *Request) Reply(resp kmsg.Response) {
 
 // sendBuffer sends an encoded answer and recycles its buffer.
 func (r *Request) sendBuffer(buf *[]byte) {
-	send := func() {
-		r.wait = nil
-		r.w.Write(*buf)
-		giveBuffer(buf)
-		r.w.Send()
-	}
 	if r.async {
-		r.w.Post(send)
+		r.w.Post(func() { r.send(buf) })
 		return
 	}
-	send()
+	r.send(buf)
+}
+
+// send is sendBuffer on the loop.
+func (r *Request) send(buf *[]byte) {
+	r.wait = nil
+	r.w.Write(*buf)
+	giveBuffer(buf)
+	r.w.Send()
 }
 
 // NoResponse ends the request without an answer.

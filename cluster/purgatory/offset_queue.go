@@ -16,7 +16,8 @@ type OffsetQueue struct {
 	reached int64 // exclusive: offsets below it are reached
 	failed  error // once set, every waiter fails with it
 	waiters []offsetWaiter
-	head    int // waiters[:head] are done
+	head    int            // waiters[:head] are done
+	spare   []offsetWaiter // memory for take; nil while somebody uses it
 }
 
 type offsetWaiter struct {
@@ -61,9 +62,7 @@ func (q *OffsetQueue) Advance(reached int64) {
 	}
 	due := q.take(end)
 	q.mu.Unlock()
-	for _, d := range due {
-		d.w.Reached(d.token, nil)
-	}
+	q.serve(due, nil)
 }
 
 // Fail ends every waiter, now and later, with err. The first error stands.
@@ -74,9 +73,27 @@ func (q *OffsetQueue) Fail(err error) {
 	}
 	due := q.take(len(q.waiters))
 	q.mu.Unlock()
+	q.serve(due, err)
+}
+
+// spareWaiters bounds the memory that a queue keeps for the waiters it serves.
+const spareWaiters = 256
+
+// serve tells waiters that were taken, and gives their memory back.
+func (q *OffsetQueue) serve(due []offsetWaiter, err error) {
+	if len(due) == 0 {
+		return
+	}
 	for _, d := range due {
 		d.w.Reached(d.token, err)
 	}
+	if cap(due) > spareWaiters {
+		return
+	}
+	clear(due)
+	q.mu.Lock()
+	q.spare = due[:0]
+	q.mu.Unlock()
 }
 
 // Len is the number of waiters.
@@ -91,7 +108,8 @@ func (q *OffsetQueue) take(end int) []offsetWaiter {
 	if end == q.head {
 		return nil
 	}
-	due := append([]offsetWaiter(nil), q.waiters[q.head:end]...)
+	due := append(q.spare, q.waiters[q.head:end]...)
+	q.spare = nil
 	clear(q.waiters[q.head:end])
 	q.head = end
 	if q.head == len(q.waiters) {
