@@ -94,19 +94,28 @@ func (osFS) SyncAll(path string) error {
 	return errors.Join(err, d.Close())
 }
 
+// Lock takes both kinds of lock Linux has, which do not know of each other: flock, as other kservers do, and a record
+// lock of the whole file, as a JVM does (FileChannel.tryLock), so that Kafka and kserver keep off each other's
+// directories.
 func (osFS) Lock(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
 		return nil, err
 	}
+	op := "flock"
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if err == nil {
-		return f, nil // closing the only descriptor gives the lock back
+		op = "fcntl"
+		whole := unix.Flock_t{Type: unix.F_WRLCK}
+		err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &whole)
 	}
-	if errors.Is(err, unix.EWOULDBLOCK) {
+	if err == nil {
+		return f, nil // closing the only descriptor gives both locks back
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EACCES) {
 		err = ErrLocked
 	}
-	return nil, &os.PathError{Op: "flock", Path: path, Err: errors.Join(err, f.Close())}
+	return nil, &os.PathError{Op: op, Path: path, Err: errors.Join(err, f.Close())}
 }
 
 func (osFS) FreeBytes(path string) (free, total int64, err error) {
