@@ -13,6 +13,15 @@ type UUID [16]byte
 // String returns Kafka's form: url-safe base64 without padding, 22 characters.
 func (u UUID) String() string { return base64.RawURLEncoding.EncodeToString(u[:]) }
 
+// ParseUUID reads what String writes.
+func ParseUUID(text string) (UUID, error) {
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(b) != len(UUID{}) {
+		return UUID{}, fmt.Errorf("%q is no uuid of 22 characters", text)
+	}
+	return UUID(b), nil
+}
+
 // IsZero reports whether u is the zero UUID.
 func (u UUID) IsZero() bool { return u == UUID{} }
 
