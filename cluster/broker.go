@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"kserver/cluster/adopt"
 	"kserver/cluster/configs"
 	"kserver/cluster/controller"
 	"kserver/cluster/coordinator"
@@ -127,6 +128,9 @@ func (b *Broker) listen() (map[string]handlers.Endpoint, error) {
 // openLogs opens the log directories.
 func (b *Broker) openLogs() (err error) {
 	cfg := b.cfg.engineConfig(b.warm)
+	if err := adopt.CheckStart(b.cfg.fs(), cfg.Dirs); err != nil {
+		return err
+	}
 	// One pass after another if the interval is 0, which is the default to the engine.
 	cfg.ScrubInterval = b.cfg.Broker.Scrub.Interval
 	if cfg.ScrubInterval == 0 {

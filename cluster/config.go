@@ -45,11 +45,15 @@ func (c *Config) engineConfig(warm *pagecache.Warmer) engine.Config {
 
 // space asks the file system of the log directories how large it is.
 func (c *Config) space(dir string) (free, total int64, err error) {
-	fs := c.FS
-	if fs == nil {
-		fs = vfs.OS
+	return c.fs().FreeBytes(dir)
+}
+
+// fs is the file system of the log directories.
+func (c *Config) fs() vfs.FS {
+	if c.FS == nil {
+		return vfs.OS
 	}
-	return fs.FreeBytes(dir)
+	return c.FS
 }
 
 // netConfig is the event loops' part of the configuration.

@@ -129,7 +129,7 @@ func newRootCommand(environ []string, stdout, stderr io.Writer) *cobra.Command {
 		return serve(broker, skipped, newLogger(stderr, level), stdout)
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{explainFlag(err)} })
-	cmd.AddCommand(newVersionCommand(stdout), newKeysCommand(stdout), newInspectCommand(stdout))
+	cmd.AddCommand(newVersionCommand(stdout), newKeysCommand(stdout), newInspectCommand(stdout), newAdoptCommand(stdout))
 	return cmd
 }
 

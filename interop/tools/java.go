@@ -34,7 +34,7 @@ type Java struct {
 // Locate finds Java, resolves the class path of pom.xml and compiles the programs that need it, once per
 // process.
 var Locate = sync.OnceValues(func() (*Java, error) {
-	return locate("pom.xml", []string{"ToolDriver.java", "WordCount.java"})
+	return locate("pom.xml", []string{"ToolDriver.java", "TopicDump.java", "WordCount.java"})
 })
 
 // LocateClient resolves the Java client alone in one version, with the programs that use it compiled against
