@@ -96,7 +96,7 @@ func decodeBatch(b recordbatch.Batch) (Committed, error) {
 	if b.IsControl() {
 		return c, nil
 	}
-	c.Records = make([]Record, 0, min(int(b.Count()), maxRecordsPerBatch))
+	c.Records = make([]Record, 0, max(0, min(int(b.Count()), maxRecordsPerBatch))) // a count below 0 is refused below
 	for r, err := range b.Records(maxBatchBytes) {
 		if err != nil {
 			return c, fmt.Errorf("metadata batch at offset %d: %w", c.BaseOffset, err)
