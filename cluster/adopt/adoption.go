@@ -49,7 +49,7 @@ func PlanAdoption(o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(p.clean("start Kafka on it and stop it, so that it recovers its logs itself"), p.probeLocks()); err != nil {
+	if err := errors.Join(p.clean("start Kafka on it and stop it, so that it recovers its logs itself"), p.noJournal(), p.probeLocks()); err != nil {
 		return nil, err
 	}
 	if owner != kafkas && owner != interrupted {

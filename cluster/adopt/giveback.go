@@ -85,14 +85,12 @@ func (p *Plan) read(name string) (*kraftLog, error) {
 // noJournal demands that no commit journal is left: what it holds is not in the segments.
 func (p *Plan) noJournal() error {
 	for _, dir := range p.o.Dirs {
-		entries, err := p.o.FS.List(dir)
+		left, err := exists(p.o.FS, filepath.Join(dir, journalDir))
 		if err != nil {
 			return err
 		}
-		for _, e := range entries {
-			if strings.HasPrefix(e.Name, journalPrefix) {
-				p.find(Refusal, filepath.Join(dir, e.Name), "is left of an unclean stop, and holds records the segments lack: start kserver on it and stop it")
-			}
+		if left {
+			p.find(Refusal, filepath.Join(dir, journalDir), "is left of an unclean stop, and holds records the segments lack: start kserver on it and stop it")
 		}
 	}
 	return nil
@@ -234,9 +232,12 @@ func (p *Plan) appendToKafkas() error {
 
 // markClean tells Kafka that what it acknowledged is all there: with a broker epoch other than that of its last
 // registration in the file, its controller counts the stop as an unclean one, and the replicas as not eligible to lead
-// (KIP-966).
+// (KIP-966). What is left of a journal goes before: Kafka does not start beside a directory of that name.
 func (p *Plan) markClean() error {
 	for _, dir := range p.o.Dirs {
+		if err := p.o.FS.RemoveAll(filepath.Join(dir, goneJournalDir)); err != nil {
+			return err
+		}
 		text := fmt.Sprintf(`{"version":0,"brokerEpoch":%d}`, p.brokerEpoch)
 		if err := vfs.ReplaceFileDurably(p.o.FS, dir, filepath.Join(dir, cleanShutdownFile), []byte(text)); err != nil {
 			return err

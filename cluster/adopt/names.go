@@ -26,8 +26,9 @@ const (
 	quorumStateFile   = "quorum-state"
 	lockFile          = ".lock"
 	cleanShutdownFile = ".kafka_cleanshutdown"
-	// journalPrefix begins the names of kserver's commit journal, which a clean stop removes.
-	journalPrefix = "commit-journal."
+	// journalDir is kserver's commit journal, which a clean stop removes, under the second name first.
+	journalDir     = "commit-journal"
+	goneJournalDir = "commit-journal-delete"
 )
 
 // guard is the quorum-state of an adopted directory. Kafka reads that file before it writes anything, and does not start

@@ -174,7 +174,7 @@ func (p *Plan) dir(i int, d *engine.DirInspection) {
 	for _, name := range d.SetAside {
 		path := filepath.Join(d.Path, name)
 		switch {
-		case name == keptDir:
+		case name == keptDir, name == journalDir, name == goneJournalDir:
 		case strings.HasSuffix(name, "-delete"):
 			p.find(Note, path, "is of a deleted partition; the next start removes it, of either broker")
 		case strings.HasSuffix(name, "-stray"):

@@ -219,7 +219,7 @@ func TestGivingBackRefuses(t *testing.T) {
 	}{
 		"unclean stop": {func(t *testing.T, fsys *vfs.Mem) { must(t, fsys.Remove(filepath.Join(goldenDir, cleanShutdownFile))) }, "was not stopped cleanly"},
 		"journal left": {func(t *testing.T, fsys *vfs.Mem) {
-			must(t, vfs.WriteFile(fsys, filepath.Join(goldenDir, journalPrefix+"0"), []byte("x")))
+			must(t, fsys.MkdirAll(filepath.Join(goldenDir, journalDir)))
 		}, "holds records the segments lack"},
 		"Kafka's log damaged": {func(t *testing.T, fsys *vfs.Mem) {
 			l, err := fsys.List(filepath.Join(goldenDir, keptDir))
