@@ -39,10 +39,13 @@ const (
 	strangersGroup = "kept-group"
 	// burstPatience is how long a stranger waits for one more answer. Many requests deserve none, or one that waits.
 	burstPatience = 30 * time.Millisecond
+	// dialogueShare is how many bursts there are to each dialogue.
+	dialogueShare = 4
 )
 
 // TestStrangers sends bursts of requests nobody asked for: every key and version, with values that are valid and
-// extreme, damaged, cut, repeated and out of order, several on one connection. Afterwards the broker has logged no
+// extreme, damaged, cut, repeated and out of order, several on one connection, and dialogues in which they follow from
+// the answers. Afterwards the broker has logged no
 // error, everything acknowledged to others is there, at its offset, and nothing else; what it says of its topics and
 // groups fits together, every log can be read to its end, and a restart finds the same. It leaves no goroutine and no
 // descriptor behind.
@@ -66,6 +69,7 @@ func meetStrangers(t *testing.T, backend string) {
 	kept := newKeeper(t, address)
 
 	var next, answers atomic.Int64
+	accepted := make([]atomic.Int64, hostile.Dialogues)
 	var wg sync.WaitGroup
 	for range strangers {
 		wg.Go(func() {
@@ -74,7 +78,14 @@ func meetStrangers(t *testing.T, backend string) {
 				if i >= int64(*strangerBursts) {
 					return
 				}
-				n, err := sendBurst(address, rand.New(rand.NewPCG(*strangerSeed, uint64(i))))
+				rng := rand.New(rand.NewPCG(*strangerSeed, uint64(i)))
+				var n int
+				var err error
+				if i%dialogueShare == 0 {
+					n, err = talk(address, rng, accepted)
+				} else {
+					n, err = sendBurst(address, rng)
+				}
 				if err != nil {
 					t.Errorf("burst %d of seed %d: %v", i, *strangerSeed, err)
 				}
@@ -88,6 +99,11 @@ func meetStrangers(t *testing.T, backend string) {
 	<-stop
 	if n := answers.Load(); n == 0 {
 		t.Errorf("%d answers to %d bursts", n, *strangerBursts)
+	}
+	for kind := range accepted {
+		if n := accepted[kind].Load(); n < int64(*strangerBursts)/dialogueShare {
+			t.Errorf("%d requests of dialogues of kind %d were accepted", n, kind)
+		}
 	}
 	kept.check()
 	before := viewCluster(t, address)

@@ -9,5 +9,6 @@
 // may change on a broker without access control and what would only spoil a measurement: the broker's own settings,
 // and the topics it keeps for itself.
 //
-// Files: requests.go valid and extreme requests; damage.go the ways to damage them; batches.go record batches.
+// Files: requests.go valid and extreme requests; dialogue.go requests that follow from answers; damage.go the ways to
+// damage them; batches.go record batches.
 package hostile
