@@ -18,6 +18,7 @@ import (
 type phase struct {
 	name      string
 	took, cpu time.Duration // cpu: of the broker
+	others    time.Duration // processor time of what takes no part
 
 	counts
 
@@ -84,27 +85,28 @@ func (r *result) times(h *hdrhistogram.Histogram) float64 {
 
 func (r *result) write(out io.Writer, verdict error) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight) // keeps everything until Flush, which reports what fails
-	fmt.Fprintln(w, "kind\tinputs\tanswered\tclosed\tsilent\trefused\tseconds\tper second\tbroker CPU\tRSS\tgood p50\tgood p99\tgood max\tcontrol p99\t")
-	row := func(name string, counts [5]int64, took, cpu time.Duration, rss int64, h, control *hdrhistogram.Histogram) {
+	fmt.Fprintln(w, "kind\tinputs\tanswered\tclosed\tsilent\trefused\tseconds\tper second\tbroker CPU\tothers' CPU\tRSS\tgood p50\tgood p99\tgood max\tcontrol p99\t")
+	row := func(name string, counts [5]int64, took, cpu, others time.Duration, rss int64, h, control *hdrhistogram.Histogram) {
 		beside := "-"
 		if control != nil {
 			beside = millis(control.ValueAtQuantile(99))
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%.1f\t%.0f\t%.1f\t%s\t%s\t%s\t%s\t%s\t\n", name, counts[0], counts[1], counts[2], counts[3], counts[4],
-			took.Seconds(), float64(counts[0])/took.Seconds(), cpu.Seconds(), size(rss), millis(h.ValueAtQuantile(50)), millis(h.ValueAtQuantile(99)), millis(h.Max()), beside)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%.1f\t%.0f\t%.1f\t%.1f\t%s\t%s\t%s\t%s\t%s\t\n", name, counts[0], counts[1], counts[2], counts[3], counts[4],
+			took.Seconds(), float64(counts[0])/took.Seconds(), cpu.Seconds(), others.Seconds(), size(rss), millis(h.ValueAtQuantile(50)), millis(h.ValueAtQuantile(99)), millis(h.Max()), beside)
 	}
 	var sum [5]int64
-	var took, cpu time.Duration
+	var took, cpu, others time.Duration
 	for _, p := range r.phases {
 		counts := [5]int64{p.Inputs, p.Answered, p.Closed, p.Silent, p.Refused}
-		row(p.name, counts, p.took, p.cpu, p.rss, p.latency, r.controls[p.name])
+		row(p.name, counts, p.took, p.cpu, p.others, p.rss, p.latency, r.controls[p.name])
 		for i := range sum {
 			sum[i] += counts[i]
 		}
 		took += p.took
 		cpu += p.cpu
+		others += p.others
 	}
-	row("all", sum, took, cpu, r.largestRSS, r.attack, r.control)
+	row("all", sum, took, cpu, others, r.largestRSS, r.attack, r.control)
 	if err := w.Flush(); err != nil {
 		return err
 	}

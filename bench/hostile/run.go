@@ -15,6 +15,7 @@ import (
 
 	"kserver/bench/internal/launch"
 	"kserver/bench/internal/observe"
+	"kserver/cmd/kbench/process"
 	"kserver/cmd/kbench/wire"
 )
 
@@ -81,6 +82,7 @@ func measure(ctx context.Context, o *options, b *broker) (r *result, err error) 
 		return nil, err
 	}
 	g.phase()
+	m := newMeter(b.pid)
 	if err := sleep(ctx, o.quiet); err != nil {
 		return nil, err
 	}
@@ -89,12 +91,12 @@ func measure(ctx context.Context, o *options, b *broker) (r *result, err error) 
 	}
 	r.threadsBefore = observe.Threads(b.pid)
 	r.quiet, r.attack = g.phase(), newLatency()
-	r.phases = append(r.phases, phase{name: "(quiet)", took: o.quiet, rss: mem.Next(), latency: r.quiet})
+	r.phases = append(r.phases, phase{name: "(quiet)", rss: mem.Next(), latency: r.quiet})
+	m.read(&r.phases[0], 0)
 
-	began, used := time.Now(), observe.CPU(b.pid)
 	r.attackerCPU, err = o.attack(ctx, b.addr, func(k *kind, c counts) bool {
-		p := phase{name: k.name, took: time.Since(began), cpu: observe.CPU(b.pid) - used, counts: c, rss: mem.Next(), latency: g.phase()}
-		began, used = time.Now(), observe.CPU(b.pid)
+		p := phase{name: k.name, counts: c, rss: mem.Next(), latency: g.phase()}
+		m.read(&p, c.CPU)
 		r.attack.Merge(p.latency)
 		r.phases = append(r.phases, p)
 		if b.gone() {
@@ -110,6 +112,28 @@ func measure(ctx context.Context, o *options, b *broker) (r *result, err error) 
 	}
 	b.after(ctx, r, g, mem)
 	return r, nil
+}
+
+// meter measures the time a phase takes, and the processor time in it of the broker and of those that take no part.
+type meter struct {
+	pid                             int
+	began                           time.Time
+	broker, attacker, self, machine time.Duration
+}
+
+func newMeter(pid int) *meter {
+	m := &meter{pid: pid}
+	m.read(new(phase), 0)
+	return m
+}
+
+// read fills what p took since the last call. attacker is the processor time of the attacker so far.
+func (m *meter) read(p *phase, attacker time.Duration) {
+	was := *m
+	m.began, m.broker, m.attacker, m.machine = time.Now(), observe.CPU(m.pid), attacker, observe.MachineCPU()
+	m.self, _ = process.Self() // which there is
+	p.took, p.cpu = m.began.Sub(was.began), m.broker-was.broker
+	p.others = max(0, m.machine-was.machine-p.cpu-(m.attacker-was.attacker)-(m.self-was.self))
 }
 
 // attack has a new attacker go through the kinds and calls seen after each, which says whether to go on. It returns
