@@ -14,8 +14,9 @@ const (
 	// reading. Small enough to bound memory, large enough that a short pause
 	// needs no system call.
 	readAheadBytes = 64 << 10
-	// standingAheadBytes is the same while the peer takes no output: who does not
-	// read its answers is in no hurry to have more of its requests read.
+	// standingAheadBytes is the same while the peer takes no output, or too little of
+	// it: who does not read its answers is in no hurry to have more of its requests
+	// read.
 	standingAheadBytes = 4 << 10
 	// directBytes is the rest of a frame from which a back-end that reads with
 	// plain calls reads straight into the frame's buffer.
@@ -316,7 +317,7 @@ func (c *Conn) onReadEnd(err error) {
 func (c *Conn) updateReading() {
 	in := &c.input
 	ahead := readAheadBytes
-	if c.output.standing(c.loop.turnNo) {
+	if c.unread() {
 		ahead = standingAheadBytes
 	}
 	want := !in.eof && !c.ending && !(!c.mayDeliver() && in.buffered() >= ahead) && !c.starve()

@@ -17,13 +17,22 @@ import (
 
 // leastHeap is what Go's memory may grow to before the heap is collected more often
 // than its live part alone asks for, in bytes.
-const leastHeap = 96 << 20
+const leastHeap = 84 << 20
+
+// leastGarbage is what may become garbage before the heap is collected, in bytes, however
+// little of it is alive. A broker keeps a few megabytes only; with as much garbage as
+// that, one stream of requests of many elements had the heap collected fifty times a
+// second, and event loops and committers had to help with it for up to 44 ms.
+const leastGarbage = leastHeap / 3
+
+// collectPercent is Go's own setting: garbage in percent of what is alive.
+const collectPercent = 100
 
 // limitMemory bounds Go's memory, unless GOMEMLIMIT in the environment does. Requests
 // in the event loops are outside of it.
 func limitMemory(b *configs.Broker) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		h := &heap{most: heapLimit(memoryOf("/"), b.Network.RequestMemoryBytes)}
+		h := &heap{most: heapLimit(memoryOf("/"), b.Network.RequestMemoryBytes), pace: os.Getenv("GOGC") == ""}
 		h.adjust()
 		h.watch()
 	}
@@ -39,7 +48,11 @@ func heapLimit(memory, requests int64) int64 { return max(leastHeap, memory/4*3-
 // heap happened to be collected, would allow for several times as much garbage after
 // it. A fixed low limit on the other hand would have the collector never rest once
 // much is alive for good.
-type heap struct{ most int64 }
+type heap struct {
+	most    int64
+	pace    bool // whether to say how often it is collected
+	percent int  // what was said last
+}
 
 // watched is what the collector finds dead each time it has run. It has a pointer,
 // or it would share its memory with others.
@@ -64,8 +77,23 @@ func (h *heap) adjust() {
 	for _, part := range s[2:] {
 		beside -= min(beside, part.Value.Uint64())
 	}
-	debug.SetMemoryLimit(h.limit(int64(s[0].Value.Uint64()), int64(beside)))
+	live := int64(s[0].Value.Uint64())
+	debug.SetMemoryLimit(h.limit(live, int64(beside)))
+	if p := garbagePercent(live); h.pace && p != h.percent {
+		h.percent = p
+		debug.SetGCPercent(p)
+	}
 }
+
+// garbagePercent is how much garbage there may be beside so many living bytes, in
+// percent of them: as much as Go allows, but leastGarbage at least.
+func garbagePercent(live int64) int {
+	return max(collectPercent, int(100*leastGarbage/max(live, leastLive)))
+}
+
+// leastLive is what is taken for the living part when it is smaller, or not known yet:
+// the smallest heap that Go's percentages hold for.
+const leastLive = 4 << 20
 
 // limit is the soft limit of Go's memory with so many bytes alive on the heap and
 // so many beside it: leastHeap as long as that leaves a third of it for garbage,

@@ -41,6 +41,18 @@ func TestHeapFollows(t *testing.T) {
 	}
 }
 
+// However little is alive, there is room for some garbage; from there on there is as much as is alive.
+func TestGarbagePercent(t *testing.T) {
+	for _, tc := range []struct {
+		live int64
+		want int
+	}{{0, 100 * leastGarbage / leastLive}, {leastLive, 100 * leastGarbage / leastLive}, {leastGarbage / 4, 400}, {leastGarbage, collectPercent}, {1 << 40, collectPercent}} {
+		if got := garbagePercent(tc.live); got != tc.want {
+			t.Errorf("%d bytes alive: %d %%, want %d", tc.live, got, tc.want)
+		}
+	}
+}
+
 // Every collection sets the limit anew, not only the first.
 func TestHeapWatched(t *testing.T) {
 	h := &heap{most: 1 << 40}
