@@ -20,6 +20,12 @@
 // The attacker stays away from the topic of the well-behaved client and from the settings of the broker: without
 // authentication anybody may change both, which is no defect.
 //
+// How long the well-behaved client waits also depends on what the attacker leaves it of the processors. --control
+// repeats the attack on a server that does nothing (standin.go), beside the same client of the broker, and the table
+// shows how much processor time was used by processes that take no part: of a run with much of that, latencies say
+// little.
+//
 // Files: main.go options; run.go the course of a run; attacker.go the attacking process; kinds.go, connections.go,
-// requests.go the attacks (their inputs are internal/hostile's); good.go the well-behaved client; result.go table and verdict.
+// requests.go the attacks (their inputs are internal/hostile's); standin.go the server of --control; good.go the
+// well-behaved client; result.go table and verdict.
 package main
