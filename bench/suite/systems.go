@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"kserver/bench/internal/launch"
 	"kserver/cmd/kbench/scenario"
@@ -53,16 +54,20 @@ type system struct {
 	topic      []string // configuration of its topics, key=value
 	queue      string   // kind of RabbitMQ's queues
 	noVerify   bool
+	prime      time.Duration // how long it warms up; 0 for as long as the others
 }
+
+// jvmPrime is how long a JVM warms up: it compiles what runs often, and is several times as fast afterwards.
+const jvmPrime = 8 * time.Second
 
 var kafkaSettings = []string{"one KRaft node, broker and controller", "heap 1 GiB, G1 with the flags of Kafka's start script"}
 
 var systems = map[string]system{
 	"kserver":      {broker: "kserver", durability: synced, settings: []string{"defaults"}},
 	"kserver-copy": {broker: "kserver-copy", durability: synced, settings: []string{"sendfile.enable=false"}},
-	"kafka":        {broker: "kafka", durability: pageCache, settings: kafkaSettings},
+	"kafka":        {broker: "kafka", durability: pageCache, settings: kafkaSettings, prime: jvmPrime},
 	"kafka-sync": {broker: "kafka", durability: synced, topic: []string{"flush.messages=1"},
-		settings: append(append([]string(nil), kafkaSettings...), "topic flush.messages=1")},
+		settings: append(append([]string(nil), kafkaSettings...), "topic flush.messages=1"), prime: jvmPrime},
 	"floor": {broker: "floor", durability: "in the page cache, of a server that can do nothing else", settings: []string{"kbench floor"}},
 	"rabbitmq-classic": {broker: "rabbitmq", queue: "classic", noVerify: true, durability: "persistent message in a durable classic queue, confirmed",
 		settings: []string{"classic queues, version 1, lazy off"}},
@@ -90,6 +95,7 @@ type entry struct {
 	PID        int                 `json:"pid,omitempty"`
 	Dir        string              `json:"dir"`
 	Args       []string            `json:"args,omitempty"`
+	Prime      time.Duration       `json:"prime_ns,omitempty"`
 	NoVerify   bool                `json:"no_verify,omitempty"`
 	Programs   map[string][]string `json:"programs,omitempty"`
 }
@@ -112,7 +118,10 @@ func (o *options) writeSystems(ctx context.Context, s *scenario.Scenario, runnin
 		if err != nil {
 			return err
 		}
-		e := entry{Name: name, Durability: sys.durability, Version: version, Settings: sys.settings, NoVerify: sys.noVerify, Dir: running.dir}
+		if o.quick {
+			sys.prime = 0
+		}
+		e := entry{Name: name, Durability: sys.durability, Version: version, Settings: sys.settings, Prime: sys.prime, NoVerify: sys.noVerify, Dir: running.dir}
 		if s.Runs[0].Command.Name() == startCommand {
 			e.Programs = map[string][]string{startCommand: running.programs.start(sys.broker, running.dir)}
 		} else if err := e.place(ctx, &sys, running); err != nil {

@@ -58,7 +58,7 @@ func parsed(t *testing.T) *scenario.Scenario {
 func pair() []System {
 	return []System{
 		{Name: "ours", Address: "h:1", PID: 7, Dir: "/ours", Durability: "synced"},
-		{Name: "theirs", Address: "h:2", Dir: "/theirs", NoVerify: true, Args: []string{"--topic-config", "a=b"},
+		{Name: "theirs", Prime: 3 * time.Second, Address: "h:2", Dir: "/theirs", NoVerify: true, Args: []string{"--topic-config", "a=b"},
 			Programs: map[string][]string{"consume": {"reader", "--for", "{duration}", "{warm-up}"}}},
 	}
 }
@@ -99,9 +99,9 @@ func TestCompareInterleaves(t *testing.T) {
 		"kbench produce --driver raw --bootstrap-server h:2 --topic tail --warm-up 1s --duration 2s -t cold --topic-config a=b",
 	}
 	for round := range 3 {
-		duration, verify := "5s", ""
+		duration, theirs, verify := "5s", "5s", ""
 		if round == 0 {
-			duration, verify = "2s", " --verify"
+			duration, theirs, verify = "2s", "3s", " --verify"
 		}
 		want = append(want,
 			"settle ours",
@@ -110,10 +110,10 @@ func TestCompareInterleaves(t *testing.T) {
 			fmt.Sprintf("kbench consume --driver raw --bootstrap-server h:1 --topic tail --warm-up 1s --duration %s --broker-pid 7 -t cold", duration),
 			fmt.Sprintf("kbench e2e --driver raw --bootstrap-server h:1 --topic tail --warm-up 1s --duration %s --broker-pid 7%s -t tail-%d", duration, verify, round),
 			"settle theirs",
-			fmt.Sprintf("kbench e2e --driver raw --bootstrap-server h:2 --topic tail --warm-up 1s --duration %s -t tail-%d --rate 10 --topic-config a=b", duration, round),
+			fmt.Sprintf("kbench e2e --driver raw --bootstrap-server h:2 --topic tail --warm-up 1s --duration %s -t tail-%d --rate 10 --topic-config a=b", theirs, round),
 			"settle theirs", "evict /theirs",
-			fmt.Sprintf("kbench e2e --driver raw --bootstrap-server h:2 --topic tail --warm-up 1s --duration %s -t tail-%d --topic-config a=b", duration, round),
-			fmt.Sprintf("reader --for %s 1s -t cold", duration),
+			fmt.Sprintf("kbench e2e --driver raw --bootstrap-server h:2 --topic tail --warm-up 1s --duration %s -t tail-%d --topic-config a=b", theirs, round),
+			fmt.Sprintf("reader --for %s 1s -t cold", theirs),
 		)
 	}
 	// What runs beside another begins before or after it.

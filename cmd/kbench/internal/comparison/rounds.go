@@ -142,7 +142,7 @@ func (c *comparison) measure(ctx context.Context, round int, s *System, r *scena
 	}
 	duration, verify := c.Duration, false
 	if round == 0 {
-		duration, verify = c.Prime, !s.NoVerify
+		duration, verify = max(c.Prime, s.Prime), !s.NoVerify
 		c.say("warm-up  %-12s %s", s.Name, r.Name)
 	} else {
 		c.say("round %d  %-12s %s", round, s.Name, r.Name)

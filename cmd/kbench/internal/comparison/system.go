@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // System is one side of a comparison.
@@ -25,6 +26,9 @@ type System struct {
 	Dir     string `json:"dir,omitempty"`     // the broker's data, empty for unknown: then a scenario that evicts is refused
 	// Args are added to every command of kbench on this system.
 	Args []string `json:"args,omitempty"`
+	// Prime is the duration of the runs of the round that does not count, for systems that need longer to warm up than
+	// others; 0 leaves it to the options.
+	Prime time.Duration `json:"prime_ns,omitempty"`
 	// NoVerify says that the system cannot be checked, because what it took cannot be read back from it.
 	NoVerify bool `json:"no_verify,omitempty"`
 	// Programs are what to run, by a command's name, in place of kbench: a program and its arguments, to which the
@@ -81,6 +85,9 @@ func (s *System) validate() error {
 		if _, _, err := net.SplitHostPort(s.Address); err != nil {
 			return fmt.Errorf("%w %s: %w", ErrSystem, s.Name, err)
 		}
+	}
+	if s.Prime < 0 {
+		return fmt.Errorf("%w %s: %v to warm up", ErrSystem, s.Name, s.Prime)
 	}
 	if s.PID < 0 {
 		return fmt.Errorf("%w %s: process id %d", ErrSystem, s.Name, s.PID)
