@@ -58,7 +58,7 @@ type system struct {
 }
 
 // jvmPrime is how long a JVM warms up: it compiles what runs often, and is several times as fast afterwards.
-const jvmPrime = 8 * time.Second
+const jvmPrime = 6 * time.Second
 
 var kafkaSettings = []string{"one KRaft node, broker and controller", "heap 1 GiB, G1 with the flags of Kafka's start script"}
 
