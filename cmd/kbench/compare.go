@@ -29,6 +29,7 @@ type compareOptions struct {
 	out         string
 	limits      bool
 	limitsTime  time.Duration
+	maxOthers   float64
 }
 
 func newCompareCommand() *cobra.Command {
@@ -60,6 +61,7 @@ every other.`,
 	f.DurationVar(&o.warmUp, "warm-up", time.Second, "load before measuring, in every run")
 	f.DurationVar(&o.prime, "prime", 3*time.Second, "duration of the runs of the round that does not count")
 	f.StringVar(&o.out, "out", "", "directory for the results")
+	f.Float64Var(&o.maxOthers, "max-others", 0.35, "cores that processes besides broker and client may use; a run that was disturbed is run again, twice at most; 0 lets all pass")
 	f.BoolVar(&o.limits, "limits", true, "measure the machine's limits first")
 	f.DurationVar(&o.limitsTime, "limits-time", 300*time.Millisecond, "time for each of the limits")
 	return cmd
@@ -87,7 +89,7 @@ func (o *compareOptions) run(cmd *cobra.Command, files []string) error {
 	var c check
 	c.rule(o.rounds >= 1 && o.rounds <= maxRounds, "--rounds must be 1 to %d", maxRounds)
 	c.rule(o.duration > 0 && o.prime > 0 && o.limitsTime > 0, "--duration, --prime and --limits-time must be positive")
-	c.rule(o.warmUp >= 0, "--warm-up must not be negative")
+	c.rule(o.warmUp >= 0 && o.maxOthers >= 0, "--warm-up and --max-others must not be negative")
 	c.rule(len(o.systems) > 0 || o.systemsFile != "", "--system or --systems is missing")
 	if err := c.err(); err != nil {
 		return err
@@ -149,7 +151,7 @@ func (o *compareOptions) compare(cmd *cobra.Command, s *scenario.Scenario, syste
 	}
 	options := &comparison.Options{
 		Scenario: s, Systems: systems, Rounds: o.rounds, Duration: o.duration, WarmUp: o.warmUp, Prime: o.prime, KBench: self,
-		Exec: comparison.Execute, Settle: comparison.Settle, Evict: comparison.Evict, Progress: cmd.ErrOrStderr(),
+		Exec: comparison.Execute, Settle: comparison.Settle, Evict: comparison.Evict, MaxOthers: o.maxOthers, Progress: cmd.ErrOrStderr(),
 	}
 	if err := options.Check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", errUsage, err)

@@ -25,6 +25,7 @@ type costs struct {
 	from, to             int64
 	brokerFrom, brokerTo process.Usage
 	clientFrom, clientTo time.Duration
+	allFrom, allTo       time.Duration // of the whole machine
 	rssSum, rssMax       int64
 	samples              int64
 	err                  error
@@ -44,12 +45,12 @@ func (c *costs) run() {
 		return // ended before anything was measured
 	}
 	c.from = pace.Now()
-	c.brokerFrom, c.clientFrom = c.sample()
+	c.brokerFrom, c.clientFrom, c.allFrom = c.sample()
 	for next := c.from; ; {
 		next += int64(memoryInterval)
 		running := c.wait(min(next, c.w.End))
 		c.to = pace.Now()
-		c.brokerTo, c.clientTo = c.sample()
+		c.brokerTo, c.clientTo, c.allTo = c.sample()
 		if !running || c.to >= c.w.End {
 			return
 		}
@@ -68,8 +69,10 @@ func (c *costs) wait(t int64) bool {
 	}
 }
 
-func (c *costs) sample() (broker process.Usage, client time.Duration) {
+func (c *costs) sample() (broker process.Usage, client, all time.Duration) {
 	client, err := process.Self()
+	all, allErr := process.Machine()
+	err = errors.Join(err, allErr)
 	if c.pid > 0 {
 		var brokerErr error
 		if broker, brokerErr = process.Read(c.pid); brokerErr != nil {
@@ -82,28 +85,30 @@ func (c *costs) sample() (broker process.Usage, client time.Duration) {
 	if c.err == nil {
 		c.err = err
 	}
-	return broker, client
+	return broker, client, all
 }
 
-// stop ends the sampling and returns the costs; broker is nil without a process id.
-func (c *costs) stop() (broker *report.Cost, client report.Cost, err error) {
+// stop ends the sampling and returns the costs; broker is nil without a process id. others is what the rest of the
+// machine used, in cores; nil without a process id, for then the broker is among the rest.
+func (c *costs) stop() (broker *report.Cost, client report.Cost, others *float64, err error) {
 	close(c.quit)
 	<-c.done
 	elapsed := seconds(c.to - c.from)
 	if elapsed <= 0 || c.err != nil {
-		return nil, report.Cost{}, c.err
+		return nil, report.Cost{}, nil, c.err
 	}
 	cpu := (c.clientTo - c.clientFrom).Seconds()
 	client = report.Cost{CPUSeconds: cpu, Cores: cpu / elapsed}
 	if c.pid == 0 {
-		return nil, client, nil
+		return nil, client, nil, nil
 	}
 	a, b := c.brokerFrom, c.brokerTo
+	rest := max(0, (c.allTo-c.allFrom-(b.CPU()-a.CPU())).Seconds()-cpu) / elapsed
 	return &report.Cost{
 		PID:        c.pid,
 		CPUSeconds: (b.CPU() - a.CPU()).Seconds(), UserSeconds: (b.User - a.User).Seconds(), SystemSeconds: (b.System - a.System).Seconds(),
 		Cores:    (b.CPU() - a.CPU()).Seconds() / elapsed,
 		RSSBytes: c.rssSum / c.samples, MaxRSSBytes: c.rssMax, PeakRSSBytes: b.PeakRSSBytes, Threads: b.Threads,
 		WrittenBytes: b.WrittenBytes - a.WrittenBytes, ReadBytes: b.ReadBytes - a.ReadBytes,
-	}, client, nil
+	}, client, &rest, nil
 }

@@ -203,6 +203,41 @@ func TestCompareFailures(t *testing.T) {
 	}
 }
 
+// A run that others disturbed is run again, twice at most, unless something is meant to run beside it; what counts is
+// the last, and the disturbance is told.
+func TestDisturbedRunsAreRepeated(t *testing.T) {
+	var log []string
+	disturbed := 1 // runs of quiet that are disturbed, by what came before
+	o := options(t, &log, func(_ context.Context, program []string) (json.RawMessage, string, error) {
+		cores := 0.1
+		if slices.Contains(program, "tail-2") || slices.Contains(program, "tail-1") && disturbed > 0 {
+			cores = 0.9
+			disturbed--
+		}
+		return fmt.Appendf(nil, `{"other_cores":%v}`, cores), "", nil
+	})
+	o.Systems, o.MaxOthers = o.Systems[:1], 0.5
+	out, err := Compare(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := make(map[string]int)
+	for _, line := range log {
+		for _, round := range []string{"tail-0", "tail-1", "tail-2"} {
+			if strings.Contains(line, round) {
+				count[round]++
+			}
+		}
+	}
+	// Round 1: quiet twice. Round 2: quiet three times. Loaded, with readers beside it, once each.
+	if diff := cmp.Diff(map[string]int{"tail-0": 2, "tail-1": 3, "tail-2": 4}, count); diff != "" {
+		t.Error(diff)
+	}
+	if len(out.Runs) != 6 || len(out.Checks) != 1 || out.Checks[0].Fault != "round 2: others used 0.90 cores" {
+		t.Errorf("%d runs, checks %v", len(out.Runs), out.Checks)
+	}
+}
+
 func TestCheckRefuses(t *testing.T) {
 	for name, tt := range map[string]struct {
 		edit func(o *Options)
@@ -272,7 +307,7 @@ func TestFiguresOfAResult(t *testing.T) {
 	full, err := json.Marshal(map[string]any{
 		"produce": report.Flow{}, "consume": report.Flow{}, "end_to_end": map[string]int{"p50_ns": 1, "p99_ns": 1, "p999_ns": 1}, "client": report.Cost{},
 		"broker":    report.Cost{CPUPerGB: 1, CPUPerMillion: 1, MaxRSSBytes: 1},
-		"first_ack": map[string]int{"median_ms": 1}, "after_kill": map[string]int{"median_ms": 1}, "idle_rss": 1, "idle_cpu_percent": 1,
+		"first_ack": map[string]int{"median_ms": 1}, "after_kill": map[string]int{"median_ms": 1}, "idle_rss": 1, "other_cores": 1, "idle_cpu_percent": 1,
 	})
 	if err != nil {
 		t.Fatal(err)

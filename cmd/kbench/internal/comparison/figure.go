@@ -44,11 +44,15 @@ var figures = []Figure{
 	{"broker.cores", "broker CPU", "cores", "broker.cores", 1, false},
 	{"broker.rss", "broker RSS", "MiB", "broker.max_rss_bytes", perMiB, false},
 	{"client.cores", "client CPU", "cores", "client.cores", 1, false},
+	{"others.cores", "CPU of others", "cores", "other_cores", 1, false},
 	{"start.first_ack", "exec to first acknowledgement", "ms", "first_ack.median_ms", 1, false},
 	{"start.restart", "exec to acknowledgement after kill -9", "ms", "after_kill.median_ms", 1, false},
 	{"start.idle_rss", "idle RSS", "MiB", "idle_rss", perMiB, false},
 	{"start.idle_cpu", "idle CPU", "% of a core", "idle_cpu_percent", 1, false},
 }
+
+// otherCores is the figure that tells whether a run was disturbed.
+var otherCores = Figure{path: "other_cores", scale: 1}
 
 // FigureOf returns the figure of that name.
 func FigureOf(name string) (Figure, error) {

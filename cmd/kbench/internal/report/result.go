@@ -44,11 +44,14 @@ type Result struct {
 	Consume  *Flow            `json:"consume,omitempty"`
 	EndToEnd *latency.Summary `json:"end_to_end,omitempty"` // due time to arrival at the consumer
 
-	Broker    *Cost             `json:"broker,omitempty"`
-	Client    Cost              `json:"client"`
-	Limits    *limits.Limits    `json:"limits,omitempty"`
-	OfLimits  []Share           `json:"of_limits,omitempty"`
-	Integrity *integrity.Report `json:"integrity,omitempty"`
+	Broker *Cost `json:"broker,omitempty"`
+	Client Cost  `json:"client"`
+	// OtherCores is what neither broker nor client used of the machine, in CPU seconds per second: the kernel's own threads,
+	// and everybody who should not run beside a measurement.
+	OtherCores *float64          `json:"other_cores,omitempty"`
+	Limits     *limits.Limits    `json:"limits,omitempty"`
+	OfLimits   []Share           `json:"of_limits,omitempty"`
+	Integrity  *integrity.Report `json:"integrity,omitempty"`
 }
 
 // Flow is one direction of a run.

@@ -57,6 +57,9 @@ func (r *Result) WriteTable(out io.Writer) error {
 	e.latencies(r)
 	e.cost("broker", r.Broker)
 	e.cost("client", &r.Client)
+	if r.OtherCores != nil {
+		e.line("others\t%.2f cores, used by neither broker nor client", *r.OtherCores)
+	}
 	for _, s := range r.OfLimits {
 		e.line("%% of limit\t%5.1f %%  %s", s.Percent, s.Name)
 	}
