@@ -454,7 +454,7 @@ func TestReportsAreAsTheyWere(t *testing.T) {
 func TestResultsGather(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, ResultsFile)
-	for _, name := range []string{"a", "b", "a"} {
+	for _, name := range []string{"b", "a", "b", "a"} {
 		r, err := ReadResults(file)
 		if err != nil {
 			t.Fatal(err)
@@ -467,7 +467,7 @@ func TestResultsGather(t *testing.T) {
 		}
 	}
 	r, err := ReadResults(file)
-	if err != nil || len(r.Outcomes) != 2 || r.Outcomes[0].Scenario != "a" || r.Outcomes[0].Rounds != 3 {
+	if err != nil || len(r.Outcomes) != 2 || r.Outcomes[0].Scenario != "a" || r.Outcomes[0].Rounds != 3 || r.Outcomes[1].Scenario != "b" {
 		t.Errorf("%+v, %v", r, err)
 	}
 	want := outcome(t)

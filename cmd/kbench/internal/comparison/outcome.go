@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"kserver/cmd/kbench/internal/limits"
@@ -84,13 +85,14 @@ func ReadResults(file string) (*Results, error) {
 	return r, nil
 }
 
-// Put adds an outcome; one of the same scenario is replaced, in its place.
+// Put adds an outcome, in the order of the scenarios' names; one of the same scenario is replaced.
 func (r *Results) Put(o *Outcome) {
-	if i := slices.IndexFunc(r.Outcomes, func(x *Outcome) bool { return x.Scenario == o.Scenario }); i >= 0 {
+	i, found := slices.BinarySearchFunc(r.Outcomes, o.Scenario, func(x *Outcome, name string) int { return strings.Compare(x.Scenario, name) })
+	if found {
 		r.Outcomes[i] = o
 		return
 	}
-	r.Outcomes = append(r.Outcomes, o)
+	r.Outcomes = slices.Insert(r.Outcomes, i, o)
 }
 
 // Write writes the file as a whole or not at all, an outcome a line.
