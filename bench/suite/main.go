@@ -7,7 +7,7 @@
 //	go run ./bench/suite ping-pong start    these scenarios; results of others stay
 //
 // Every scenario begins with brokers on empty directories. Files: main.go options and course; systems.go who is
-// compared; brokers.go their processes.
+// compared; brokers.go their processes; memory.go what is done to the machine's memory before.
 package main
 
 import (
@@ -40,6 +40,7 @@ type options struct {
 	duration time.Duration
 	warmUp   time.Duration
 	prime    time.Duration
+	touchGiB int64
 	stderr   io.Writer
 	stdout   io.Writer
 }
@@ -76,6 +77,7 @@ func newCommand() *cobra.Command {
 	f.DurationVar(&o.duration, "duration", 4*time.Second, "measured time of a run")
 	f.DurationVar(&o.warmUp, "warm-up", time.Second, "load before measuring, in every run")
 	f.DurationVar(&o.prime, "prime", 2*time.Second, "duration of the runs of the round that does not count")
+	f.Int64Var(&o.touchGiB, "touch", 16, "GiB of free memory to write to before each scenario, so that none pays for memory that a virtual machine gets on first use; 0 for none")
 	return cmd
 }
 
@@ -217,6 +219,11 @@ func (o *options) compare(ctx context.Context, s *scenario.Scenario, p *programs
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if o.touchGiB > 0 {
+		if err := touchMemory(o.touchGiB << 30); err != nil {
+			return fmt.Errorf("touch memory: %w", err)
+		}
+	}
 	running := &runningBrokers{dir: dir, programs: p}
 	defer func() { err = errors.Join(err, running.stop()) }()
 	file := filepath.Join(dir, "systems.json")
