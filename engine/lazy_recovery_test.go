@@ -384,3 +384,48 @@ func TestUnrecoverableLogSaysSo(t *testing.T) {
 		}
 	}
 }
+
+// A producer whose requests a crash has kept from being answered sends them all again, and none is appended twice: not
+// by a log that was recovered for its first use, nor by one that the background had recovered before.
+func TestF5RecoveryKnowsTheLastBatchesOfAProducer(t *testing.T) {
+	for _, background := range []bool{false, true} {
+		mem := vfs.NewMem()
+		m := openManager(t, Config{FS: mem, stepped: true})
+		l := create(t, m, testTP, DefaultLogConfig())
+		sent := make([]AppendInfo, 5)
+		for i := range sent {
+			sent[i] = appendBatch(t, l, batchSpec{records: 2, pid: 42, seq: int32(2 * i)})
+		}
+		m.step()
+		killed := mem.Kill()
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time after a clean stop without a use
+			m = openManager(t, Config{FS: killed, stepped: true})
+			if !background {
+				break
+			}
+			m.step()
+			if n := m.Dirs()[0].UnrecoveredLogs; n != 0 {
+				t.Fatalf("%d logs are not recovered", n)
+			}
+			if err := m.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if background {
+			m = openManager(t, Config{FS: killed, stepped: true})
+		}
+		l, _ = m.Log(testTP)
+		for i, want := range sent {
+			info, err := l.AppendAsLeader(batchSpec{records: 2, pid: 42, seq: int32(2 * i)}.build(t), AppendOptions{LeaderEpoch: 7})
+			if err != nil || !info.Duplicate || info.FirstOffset != want.FirstOffset {
+				t.Errorf("background %v: batch %d: %+v, %v", background, i, info, err)
+			}
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -167,6 +167,9 @@ func (d *logDir) checkpointRecovered(logs []recoveredLog, work *checkpointWork) 
 
 // writeUnused recovers the log, unless it is in use, writes what a clean start reads, and lets go of it: it holds no
 // memory, no descriptor, and is not loaded. It returns its lines of the checkpoints, which are true when work is done.
+//
+// It writes no producer snapshot. That holds the last batch of each producer only, and clients will send again all that
+// the crash kept from being answered: the first use has to read those batches, to know them.
 func (l *Log) writeUnused(work *checkpointWork) (c checkpointedOffsets, ok bool) {
 	l.loadMu.Lock()
 	defer l.loadMu.Unlock()
@@ -182,8 +185,10 @@ func (l *Log) writeUnused(work *checkpointWork) (c checkpointedOffsets, ok bool)
 	}
 	if l.changed {
 		l.dir.recoverer.unsynced.Store(true)
-		err = l.writeForCleanStart(new(checkpointWork)) // a clean stop syncs them
-		l.activeLocked().indexUnsynced = false
+		if active := l.activeLocked(); active.size.Load() > 0 {
+			err = l.sealActive(active) // a clean stop syncs it
+			active.indexUnsynced = false
+		}
 	}
 	if err == nil {
 		c, err = l.prepareCheckpointLocked(work)
