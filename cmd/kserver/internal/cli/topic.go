@@ -168,11 +168,16 @@ func newTopicDescribeCommand(c *connection) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			flush := make(map[string]string)
 			for _, e := range entries {
+				if e.Value != nil {
+					flush[e.Name] = *e.Value
+				}
 				if e.own(kmsg.ConfigResourceTypeTopic) {
 					d.Configs[e.Name] = e.Value
 				}
 			}
+			d.Durability = topicDurability(flush["flush.messages"], flush["flush.ms"])
 			described = append(described, d)
 		}
 		return s.show(described, func(w io.Writer) error {
@@ -196,6 +201,30 @@ type topicDescription struct {
 	// Configs are the settings made for this topic; null stands for a value the broker does not show.
 	Configs          map[string]*string     `json:"configs"`
 	PartitionDetails []partitionDescription `json:"partition_details"`
+	// Durability is what an acknowledgement promises, in words.
+	Durability string `json:"durability"`
+}
+
+// never is Kafka's "never" of flush.messages and flush.ms.
+const never = "9223372036854775807"
+
+// topicDurability says what the topic's settings promise on the disk of each replica.
+func topicDurability(messages, ms string) string {
+	if messages == "1" {
+		return "acknowledged records are on stable storage"
+	}
+	text := "acknowledged records are in the page cache, a crash of the machine may lose them"
+	var when []string
+	if messages != never && messages != "" {
+		when = append(when, "every "+messages+" records")
+	}
+	if ms != never && ms != "" {
+		when = append(when, "after "+ms+" ms")
+	}
+	if len(when) == 0 {
+		return text
+	}
+	return text + "; synced " + strings.Join(when, " or ")
 }
 
 type partitionDescription struct {
@@ -233,8 +262,8 @@ func (d topicDescription) print(w io.Writer) error {
 	for _, name := range slices.Sorted(maps.Keys(d.Configs)) {
 		settings = append(settings, name+"="+shownValue(d.Configs[name]))
 	}
-	_, err := fmt.Fprintf(w, "topic       %s\nid          %s\npartitions  %d\nreplicas    %d\nsettings    %s\n\n",
-		d.Name, cmp.Or(d.ID, "-"), d.Partitions, d.Replicas, cmp.Or(strings.Join(settings, ", "), "the defaults of the cluster"))
+	_, err := fmt.Fprintf(w, "topic       %s\nid          %s\npartitions  %d\nreplicas    %d\ndurability  %s\nsettings    %s\n\n",
+		d.Name, cmp.Or(d.ID, "-"), d.Partitions, d.Replicas, d.Durability, cmp.Or(strings.Join(settings, ", "), "the defaults of the cluster"))
 	if err != nil {
 		return err
 	}
