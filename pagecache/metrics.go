@@ -17,7 +17,7 @@ type Stats struct {
 	Resident uint64 // ranges that were ready at once
 	Warmed   uint64 // ranges that waited until they were read
 	Stalled  uint64 // ranges let through without knowing: no probe on this file system, or the queue was full
-	Missed   uint64 // ranges that were not there although they were said to be: see Warmer.Missed
+	Missed   uint64 // files found to be evicted although they were remembered as cached: see Warmer.Missed
 	Errors   uint64 // reads that failed; the sender meets the error itself
 
 	WarmedBytes  uint64 // read from devices

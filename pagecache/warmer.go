@@ -89,9 +89,11 @@ type Warmer struct {
 	pieces  *pieceTable
 	streams *streamTable
 	devices map[uint64]*device
-	running int // goroutines
-	closed  bool
-	idle    sync.Cond // signalled when running falls to 0
+	// suspects are files of which something may have been evicted, with how many ranges are still to be looked at.
+	suspects map[FileID]int
+	running  int // goroutines
+	closed   bool
+	idle     sync.Cond // signalled when running falls to 0
 
 	counters
 }
@@ -100,7 +102,7 @@ type Warmer struct {
 func NewWarmer(cfg Config) *Warmer {
 	cfg.EnsureDefaults()
 	w := &Warmer{
-		cfg: cfg, devices: map[uint64]*device{},
+		cfg: cfg, devices: map[uint64]*device{}, suspects: map[FileID]int{},
 		pieces:  newPieceTable(int(cfg.TrackedBytes >> pieceShift)),
 		streams: newStreamTable(cfg.MaxReaders),
 	}
@@ -145,11 +147,14 @@ func (w *Warmer) Ready(r Range, wake func()) bool {
 	first, last := r.Off>>pieceShift, (r.Off+int64(r.N)-1)>>pieceShift
 	now := w.cfg.now()
 	w.mu.Lock()
-	unknown := false
-	for i := first; i <= last && !unknown; i++ {
-		unknown = w.pieces.get(pieceKey{r.ID, i}) == nil
+	known, cached := true, true
+	for i := first; i <= last && known; i++ {
+		p := w.pieces.get(pieceKey{r.ID, i})
+		known = p != nil
+		cached = known && cached && p.state != pieceComing
 	}
-	if unknown {
+	suspect := w.suspects[r.ID] > 0
+	if !known || suspect && cached {
 		w.mu.Unlock()
 		// Whole pieces are looked at, because whole pieces are remembered.
 		from := first << pieceShift
@@ -160,12 +165,11 @@ func (w *Warmer) Ready(r Range, wake func()) bool {
 			return true
 		}
 		w.mu.Lock()
-		if there {
-			for i := first; i <= last; i++ {
-				if k := (pieceKey{r.ID, i}); w.pieces.get(k) == nil {
-					w.pieces.found(k)
-				}
-			}
+		switch {
+		case there:
+			w.foundLocked(r.ID, first, last)
+		case cached:
+			w.evictedLocked(r.ID)
 		}
 	}
 	defer w.mu.Unlock()
@@ -276,14 +280,46 @@ func (w *Warmer) passLocked(s *stream) {
 	}
 }
 
-// Missed says that a range of a file was not in the page cache although Ready had said so: the kernel has evicted it
-// meanwhile. What is remembered of the file is forgotten, so that this happens once.
-func (w *Warmer) Missed(id FileID) {
+// foundLocked notes that pieces [first, last] of a file are there.
+func (w *Warmer) foundLocked(id FileID, first, last int64) {
+	for i := first; i <= last; i++ {
+		if k := (pieceKey{id, i}); w.pieces.get(k) == nil {
+			w.pieces.found(k)
+		}
+	}
+	if n := w.suspects[id]; n > 1 {
+		w.suspects[id] = n - 1
+	} else if n == 1 {
+		delete(w.suspects, id)
+	}
+}
+
+// evictedLocked forgets what is remembered of a file of which pieces are not there any more.
+func (w *Warmer) evictedLocked(id FileID) {
 	w.missed.Add(1)
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	delete(w.suspects, id)
 	w.pieces.forget(id)
 	for _, s := range w.streams.files[id] {
 		s.aheadTo = 0
 	}
+}
+
+const (
+	// suspectRanges is how many ranges of a file are looked at before it is trusted again.
+	suspectRanges = 16
+	// maxSuspects bounds the files that are not trusted.
+	maxSuspects = 1024
+)
+
+// Missed says that sending a range took as long as if it had not been in the page cache, although Ready had said that
+// it was: the kernel may have evicted it meanwhile, or the processor was busy. The next ranges of the file are looked
+// at, whatever is remembered of them, and if one has gone, all is forgotten. So a file that is evicted costs the
+// sender one stall.
+func (w *Warmer) Missed(id FileID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.suspects) >= maxSuspects {
+		clear(w.suspects)
+	}
+	w.suspects[id] = suspectRanges
 }

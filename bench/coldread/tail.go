@@ -113,7 +113,8 @@ func (t *tail) produce(ctx context.Context, addr string, index int, begin time.T
 		close(sent)
 		err = errors.Join(err, <-done, conn.Close())
 	}()
-	runtime.LockOSThread() // and never unlock: the thread's finer timers end with it
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread() // the thread must not end: it may be the broker's parent, who would end with it
 	finerTimers()
 	interval := float64(time.Second) * float64(t.o.producers) / t.o.rate
 	offset := begin.Add(time.Duration(interval * float64(index) / float64(t.o.producers)))

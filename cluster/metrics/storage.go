@@ -30,7 +30,7 @@ func (c *catalogue) storage(src *Sources) {
 	scrubbed := c.counter("log_scrubbed_bytes_total", "Bytes read for that.")
 	damaged := c.counter("log_scrub_damaged_total", "Damaged batches found by that.")
 
-	ranges := c.counter("log_cold_ranges_total", "Ranges of records to be sent, by what was found: resident (in memory), warmed (read from the disk first), stalled (sent without knowing), missed (evicted meanwhile), failed (a read failed).", "result")
+	ranges := c.counter("log_cold_ranges_total", "Ranges of records to be sent, by what was found: resident (in memory), warmed (read from the disk first), stalled (sent without knowing), missed (evicted behind our back, once for each file), failed (a read failed).", "result")
 	warmed := c.counter("log_warmed_bytes_total", "Bytes read from the disk before they were sent.")
 	ahead := c.counter("log_read_ahead_bytes_total", "Bytes of them that were asked for before their reader did.")
 	dropped := c.counter("log_dropped_bytes_total", "Bytes taken out of the page cache again behind readers that catch up.")
