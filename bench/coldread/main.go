@@ -11,7 +11,7 @@
 // producers, to its arrival for the tail's consumer. The readers' rate stands beside what the same files give to
 // plain reads as cold, through the page cache, by as many threads.
 //
-// It fails when loaded p99 exceeds --max-ratio times quiet p99, or the readers get less than --min-rate; both
+// It fails when the median of the rounds' loaded p99 exceeds --max-ratio times that of their quiet p99, or the readers get less than --min-rate; both
 // figures mean something only on a machine that does nothing else.
 //
 // Files: main.go options; run.go the course; tail.go producers and their consumer; reader.go the readers;
