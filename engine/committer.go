@@ -149,7 +149,9 @@ func (c *committer) round(logs []*Log, leaving []departure) {
 			logs[i].advanceDurable(commits[i].end)
 		}
 	}
+	c.device.Begin()
 	files, err := c.makeDurable(commits)
+	c.device.End()
 	for i := range commits {
 		if cerr := commits[i].endCommit(err); cerr != nil {
 			c.failures.Add(1)

@@ -319,7 +319,7 @@ func TestColdRangeIsWarmed(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if s := warm.Stats(); s.Warmed != uint64(wakes.Load()) {
+	if s := warm.Stats(); s.Warmed != uint64(wakes.Load()) || s.Commits == 0 {
 		t.Fatalf("%+v", s)
 	}
 }

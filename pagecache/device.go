@@ -120,6 +120,7 @@ func (q *passedQueue) push(p passedPiece) {
 // for long; of a nil Commits they do nothing.
 type Commits struct {
 	running atomic.Int32
+	begun   atomic.Uint64
 	last    atomic.Int64 // when one began or ended, in ns of the clock
 	now     func() time.Time
 
@@ -133,6 +134,7 @@ func (c *Commits) Begin() {
 		return
 	}
 	c.running.Add(1)
+	c.begun.Add(1)
 	c.last.Store(c.now().UnixNano())
 }
 

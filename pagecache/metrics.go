@@ -24,6 +24,7 @@ type Stats struct {
 	AheadBytes   uint64 // ... of them, or to be, before their reader asked
 	DroppedBytes uint64 // evicted behind readers
 
+	Commits uint64        // told of by Commits
 	Yields  uint64        // reads that waited for a commit
 	Yielded time.Duration // for how long in sum
 
@@ -45,6 +46,7 @@ func (w *Warmer) Stats() Stats {
 	for _, d := range w.devices {
 		s.Queued += d.queued
 		s.InFlightBytes += d.inFlight
+		s.Commits += d.commits.begun.Load()
 		s.MostInFlight = max(s.MostInFlight, d.most)
 	}
 	s.Readers = w.streams.recent.Len()
