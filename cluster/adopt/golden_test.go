@@ -347,3 +347,36 @@ func batchStart(data []byte, at int) int {
 		pos += n
 	}
 }
+
+// Of several log directories all are to be named; kserver's metadata says which of them has a partition.
+func TestAdoptsSeveralDirectories(t *testing.T) {
+	fsys := goldenFS(t)
+	const second = "/second"
+	id := controller.UUID{15: 200}
+	must(t, fsys.MkdirAll(second))
+	must(t, fsys.Rename(goldenDir+"/txns-0", second+"/txns-0"))
+	must(t, vfs.WriteFile(fsys, filepath.Join(second, cleanShutdownFile), nil))
+	must(t, vfs.WriteFile(fsys, filepath.Join(second, "meta.properties"), []byte("version=1\nnode.id=1\ncluster.id=Nk8nQm1YTEqXv0PZ0c6J3g\ndirectory.id="+id.String()+"\n")))
+	refused(t, PlanAdoption, fsys, "name all of log.dirs")
+
+	o := Options{FS: fsys, Dirs: []string{second, goldenDir}}
+	p, err := Adopt(o)
+	if err != nil || !p.Done || len(p.Dirs) != 2 {
+		t.Fatalf("%v: %+v", err, p)
+	}
+	for topic := range readLog(t, fsys, metadataDir).draft.Image().Topics() {
+		for _, part := range topic.Partitions {
+			if (part.Directories[0] == id) != (topic.Name == "txns") {
+				t.Errorf("%s is in %s", topic.Name, part.Directories[0])
+			}
+		}
+	}
+	if p, err = GiveBack(o); err != nil || !p.Done {
+		t.Fatalf("%v: %+v", err, p)
+	}
+	for _, dir := range o.Dirs {
+		if b, err := vfs.ReadFile(fsys, filepath.Join(dir, cleanShutdownFile), 1000); err != nil || strings.Contains(string(b), ":-1}") {
+			t.Errorf("%s: %s, %v", dir, b, err)
+		}
+	}
+}
