@@ -148,10 +148,15 @@ func (l *Log) firstBatchTimestamp(s *LogSegment) (int64, error) {
 // cleanerCheckpointFile says up to where each log has been compacted.
 const cleanerCheckpointFile = "cleaner-offset-checkpoint"
 
-// readCleanerCheckpoint reads it; a damaged one counts as empty: the logs are compacted from their start.
-// checkpointMu is held.
+// readCleanerCheckpoint reads it; a damaged one counts as empty: the logs are compacted from their start. One without
+// a byte is Kafka's, from before its first cleaning. checkpointMu is held.
 func (d *logDir) readCleanerCheckpoint() error {
-	offsets, err := readOffsetCheckpoint(d.m.cfg.FS, filepath.Join(d.path, cleanerCheckpointFile))
+	path := filepath.Join(d.path, cleanerCheckpointFile)
+	if info, err := d.m.cfg.FS.Stat(path); err == nil && info.Size == 0 {
+		d.cleaned = map[TopicPartition]int64{}
+		return nil
+	}
+	offsets, err := readOffsetCheckpoint(d.m.cfg.FS, path)
 	if err != nil && errIsFinal(err) {
 		return err
 	}
