@@ -47,6 +47,10 @@ func damages(size int) []hurtFile {
 			copy(b[len(b)/2:], before)
 			return b, !bytes.Equal(before, b)
 		}},
+		{"swap halves", func(b []byte) ([]byte, bool) {
+			swapped := append(bytes.Clone(b[len(b)/2:]), b[:len(b)/2]...)
+			return swapped, !bytes.Equal(swapped, b)
+		}},
 		{"missing", nil},
 	}
 	for _, at := range []int{0, 1, size / 7, size / 5, size / 3, size / 2, size * 3 / 5, size * 5 / 7, size - 9, size - 2, size - 1} {
@@ -76,8 +80,9 @@ func flips(size int) (list []hurtFile) {
 
 // damageDisk makes a log directory with everything in it: segments, epochs, producers, aborted transactions, one
 // of them behind the last checkpoint, a raised log start; left by a clean stop, or by a crash some appends after the last checkpoint.
-func damageDisk(t testing.TB, clean bool) *vfs.Mem {
-	mem := vfs.NewMem()
+// old is the disk some appends and a checkpoint before.
+func damageDisk(t testing.TB, clean bool) (mem, old *vfs.Mem) {
+	mem = vfs.NewMem()
 	m, err := tryOpen(Config{FS: mem, stepped: true})
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +116,10 @@ func damageDisk(t testing.TB, clean bool) *vfs.Mem {
 				t.Fatal(err)
 			}
 		}
-		if i == 25 {
+		if i == 22 {
+			old = mem.Kill()
+		}
+		if i == 15 || i == 25 {
 			l.UpdateHighWatermark(l.DurableEndOffset())
 			if err := m.Checkpoint(); err != nil {
 				t.Fatal(err)
@@ -124,7 +132,7 @@ func damageDisk(t testing.TB, clean bool) *vfs.Mem {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return mem
+	return mem, old
 }
 
 // logState is everything a log shows.
@@ -138,8 +146,9 @@ type logState struct {
 	facts      string           // epochs, producers, transactions, searches
 }
 
-// inspectLog opens the directory and looks at the log. err is that of the directory.
-func inspectLog(mem *vfs.Mem) (s *logState, err error) {
+// inspectLog opens the directory and looks at the log. err is that of the directory. With hurt set it looks a second
+// time, at what the open log shows after that.
+func inspectLog(mem *vfs.Mem, hurt func() error) (s *logState, err error) {
 	m, err := tryOpen(Config{FS: mem, stepped: true})
 	if err != nil {
 		return nil, err
@@ -156,12 +165,23 @@ func inspectLog(mem *vfs.Mem) (s *logState, err error) {
 		return s, nil
 	}
 	s.id, s.idKnown = l.TopicID()
-	s.start, s.end = l.LogStartOffset(), l.LogEndOffset()
-	s.readErr = s.readAll(l)
-	if s.readErr == nil {
-		s.facts = logFacts(l)
+	s.look(l)
+	if hurt != nil {
+		if err := hurt(); err != nil {
+			return nil, err
+		}
+		s.batches, s.bad = map[int64][]byte{}, 0
+		s.look(l)
 	}
 	return s, nil
+}
+
+// look reads all there is to see.
+func (s *logState) look(l *Log) {
+	s.start, s.end = l.LogStartOffset(), l.LogEndOffset()
+	if s.readErr = s.readAll(l); s.readErr == nil {
+		s.facts = logFacts(l)
+	}
 }
 
 // readAll reads batch after batch, as consumers do: from one's end to the next, none left out.
@@ -232,34 +252,47 @@ type panicking struct{ testing.TB }
 func (panicking) Helper()           {}
 func (panicking) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
 
-// damageCase hurts one file of a copy of the disk and judges what the broker makes of it.
-func damageCase(mem *vfs.Mem, truth *logState, path string, how hurtFile, recoveryPoint int64) error {
-	mem = mem.Kill()
+// damage hurts a file of the disk.
+func (how *hurtFile) damage(mem *vfs.Mem, path string) error {
 	if how.hurt == nil {
-		if err := mem.Remove(path); err != nil {
-			return err
+		err := mem.Remove(path)
+		if isNotExist(err) { // the start has taken it away
+			err = nil
 		}
-	} else {
-		b, err := vfs.ReadFile(mem, path, 1<<20)
-		if err != nil {
-			return err
-		}
-		b, changed := how.hurt(b)
-		if !changed {
-			return nil
-		}
-		if err := vfs.WriteFile(mem, path, b); err != nil {
-			return err
-		}
+		return err
 	}
-	got, err := inspectLog(mem)
+	b, err := vfs.ReadFile(mem, path, 1<<20)
+	if isNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	b, changed := how.hurt(b)
+	if !changed {
+		return nil
+	}
+	return vfs.WriteFile(mem, path, b)
+}
+
+// damageCase hurts one file of a copy of the disk, before the start or while the log is open, and judges what the
+// broker makes of it.
+func damageCase(mem *vfs.Mem, truth *logState, path string, how hurtFile, open bool, recoveryPoint int64) error {
+	mem = mem.Kill()
+	var got *logState
+	var err error
+	if open {
+		got, err = inspectLog(mem, func() error { return how.damage(mem, path) })
+	} else if err = how.damage(mem, path); err == nil {
+		got, err = inspectLog(mem, nil)
+	}
 	if err == nil {
 		err = got.compare(truth, filepath.Base(path), recoveryPoint)
 	} else if filepath.Base(path) == metaPropertiesFile {
 		err = nil // nobody else knows whose directory it is
 	}
 	if err != nil {
-		return fmt.Errorf("%s, %s: %w", path, how.name, err)
+		return fmt.Errorf("%s, %s, open %v: %w", path, how.name, open, err)
 	}
 	return nil
 }
@@ -316,8 +349,8 @@ func diffLines(want, got string) string {
 func damageMatrix(t testing.TB, first bool) (cases int, err error) {
 	var errs []error
 	for _, clean := range []bool{true, false} {
-		mem := damageDisk(t, clean)
-		truth, err := inspectLog(mem.Kill())
+		mem, old := damageDisk(t, clean)
+		truth, err := inspectLog(mem.Kill(), nil)
 		if err == nil {
 			err = truth.readErr
 		}
@@ -348,9 +381,12 @@ func damageMatrix(t testing.TB, first bool) (cases int, err error) {
 				if everyBit := strings.HasSuffix(e.Name, txnIndexSuffix) || e.Name == txnSumsFile; everyBit {
 					list = append(list, flips(int(info.Size))...)
 				}
-				for _, how := range list {
+				if b, err := vfs.ReadFile(old, path, 1<<20); err == nil {
+					list = append(list, hurtFile{"restore old", func(now []byte) ([]byte, bool) { return bytes.Clone(b), !bytes.Equal(b, now) }})
+				}
+				for i := range 2 * len(list) {
 					cases++
-					if err := damageCase(mem, truth, path, how, points[testTP]); err != nil {
+					if err := damageCase(mem, truth, path, list[i/2], i%2 == 1, points[testTP]); err != nil {
 						errs = append(errs, fmt.Errorf("clean %v: %w", clean, err))
 						if first {
 							return cases, err

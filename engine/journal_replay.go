@@ -198,10 +198,11 @@ func (d *logDir) replayJournal() error {
 	if j.torn > 0 {
 		d.m.logger.Warn("the last round of the commit journal is not whole and was not acknowledged", "dir", d.path, "frame", j.torn)
 	}
-	r := journalReplay{d: d, from: j.dir, forgets: make(map[string]uint64), dirs: make(map[string]bool), files: make(map[string]vfs.File)}
+	r := journalReplay{d: d, from: j.dir, durable: make(map[string]logPosition), forgets: make(map[string]uint64), dirs: make(map[string]bool), files: make(map[string]vfs.File)}
 	if err := errors.Join(r.run(j.frames), r.close()); err != nil {
 		return fmt.Errorf("replay of the commit journal: %w", err)
 	}
+	d.recoverer.durable = r.durable
 	if r.writes > 0 {
 		d.m.logger.Info("replayed the commit journal", "dir", d.path, "frames", len(j.frames), "writes", r.writes, "bytes", r.bytes)
 	}
@@ -211,11 +212,12 @@ func (d *logDir) replayJournal() error {
 // journalReplay is one replay under way.
 type journalReplay struct {
 	d       *logDir
-	from    string              // the journal's directory
-	forgets map[string]uint64   // by directory name, the newest frame that voids those before it
-	dirs    map[string]bool     // by directory name: false if its log was deleted
-	files   map[string]vfs.File // written and not synced yet
-	made    bool                // names are not synced yet
+	from    string                 // the journal's directory
+	forgets map[string]uint64      // by directory name, the newest frame that voids those before it
+	durable map[string]logPosition // by directory name, the end of the newest bytes
+	dirs    map[string]bool        // by directory name: false if its log was deleted
+	files   map[string]vfs.File    // written and not synced yet
+	made    bool                   // names are not synced yet
 	writes  int
 	bytes   int64
 }
@@ -273,6 +275,7 @@ func (r *journalReplay) write(e *journalEntry, b []byte) error {
 	if _, err := f.WriteAt(b, e.position); err != nil {
 		return err
 	}
+	r.durable[e.name] = logPosition{e.base, e.position + e.length}
 	r.writes++
 	r.bytes += e.length
 	return nil

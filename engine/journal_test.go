@@ -86,6 +86,49 @@ func TestJournalIsReplayed(t *testing.T) {
 	}
 }
 
+// A frame continues bytes that were durable before it. If those are damaged, nothing of the log is a torn tail, although
+// no checkpoint knows of them.
+func TestF3JournalVouchesForWhatItContinues(t *testing.T) {
+	mem := vfs.NewMem()
+	m, logs := journaledLogs(t, mem, 4, 2)
+	flushed := logs[1].segmentList()[0].size.Load()
+	if err := m.dirs[0].flushJournal(); err != nil { // the segments are synced, and their frames not needed any more
+		t.Fatal(err)
+	}
+	for _, l := range logs {
+		appendBatch(t, l, batchSpec{value: "more"})
+	}
+	m.step()
+	for name, hurt := range map[string]func(b []byte) []byte{
+		"bit":  func(b []byte) []byte { b[flushed-3] ^= 1; return b },
+		"zero": func(b []byte) []byte { clear(b[flushed/2 : flushed]); return b },
+	} {
+		disk := mem.Crash(0)
+		path := filepath.Join("/data", logs[1].tp.String(), offsetFileName(0)+".log")
+		b, err := vfs.ReadFile(disk, path, 1<<20)
+		if err == nil {
+			err = vfs.WriteFile(disk, path, hurt(b))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := openManager(t, Config{FS: disk, stepped: true})
+		l, _ := again.Log(logs[1].tp)
+		if err := l.Load(); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if l, _ = again.Log(logs[2].tp); len(batches(t, readAll(t, l, 0))) != 3 {
+			t.Errorf("%s: another log has suffered", name)
+		}
+		if err := again.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // One log at a time, and large batches, go straight to their segments.
 func TestJournalIsForManySmallFiles(t *testing.T) {
 	mem := vfs.NewMem()

@@ -26,6 +26,10 @@ type recoverer struct {
 	d    *logDir
 	logs []*Log // found unrecovered, by name
 
+	// durable is how far the commit journal vouches for a log, by the name of its directory: everything up to there was
+	// durable when the newest frame with bytes of the log was written. Not changed after the replay.
+	durable map[string]logPosition
+
 	stopping atomic.Bool
 	over     atomic.Bool // the background has gone through all
 	// unsynced: there are logs whose side files a clean start relies on, and no sync has covered.
@@ -35,6 +39,15 @@ type recoverer struct {
 
 	namesMu      sync.Mutex // a leaf, held while the directory is synced
 	namesSettled bool       // the names in the log directory itself are durable
+}
+
+// logPosition is a position in the segment of a base offset.
+type logPosition struct{ base, position int64 }
+
+// vouched says that bytes of the log at or behind a position are known to have been durable.
+func (r *recoverer) vouched(l *Log, base, position int64) bool {
+	d, ok := r.durable[l.tp.String()]
+	return ok && (base < d.base || base == d.base && position < d.position)
 }
 
 // errStopping ends a recovery that is under way when the manager is closed.

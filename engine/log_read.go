@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"sort"
 	"sync/atomic"
 
@@ -145,6 +146,8 @@ func (l *Log) readFailed(err error) error {
 		return err
 	case errors.Is(err, ErrCorrupt), errors.Is(err, errBadIndex):
 		return fmt.Errorf("%s: %w", l.tp, err)
+	case errors.Is(err, io.ErrUnexpectedEOF): // a file has lost bytes since it was opened
+		return fmt.Errorf("%w: %s: %w", ErrCorrupt, l.tp, err)
 	default:
 		return fmt.Errorf("%w: read of %s: %w", ErrStorage, l.tp, err)
 	}

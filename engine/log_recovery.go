@@ -26,6 +26,9 @@ func (l *Log) recoverSegments(recoveryPoint int64) (end int64, err error) {
 		if i > first && s.base != end && s.base-l.segments[i-1].base <= maxRelativeOffset {
 			// A hole: the end of the segment before was never written out, so this one was never durable. (Only
 			// a segment that the one before could not have reached begins elsewhere: see maybeRoll.)
+			if before := l.segments[i-1]; l.dir.recoverer.vouched(l, before.base, before.size.Load()) {
+				return 0, fmt.Errorf("%w: %s ends at offset %d, and %s.log, which was durable, begins at another", ErrCorrupt, before.prefix, end, s.prefix)
+			}
 			l.m.logger.Warn("dropping segments behind a hole", "topic", l.tp.Topic, "partition", l.tp.Partition,
 				"logEndOffset", end, "baseOffset", s.base)
 			if err := l.dropFrom(i); err != nil {
@@ -102,6 +105,10 @@ func (l *Log) recoverSegment(s *LogSegment, recoveryPoint int64) (end int64, tor
 		if end < recoveryPoint && !planted(bugTailCutBelowDurable) {
 			return 0, false, fmt.Errorf("%w: %s.log: no good batch at position %d, offset %d, below the recovery point %d",
 				ErrCorrupt, s.prefix, pos, end, recoveryPoint)
+		}
+		if l.dir.recoverer.vouched(l, s.base, pos) {
+			return 0, false, fmt.Errorf("%w: %s.log: no good batch at position %d, offset %d, which the commit journal knows to have been durable",
+				ErrCorrupt, s.prefix, pos, end)
 		}
 		if err := l.cutTorn(s, f, pos, end); err != nil {
 			return 0, false, err

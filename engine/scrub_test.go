@@ -27,7 +27,7 @@ func flipLog(t *testing.T, mem *vfs.Mem, base, at int64) {
 
 // A flipped bit in a record is found by the scrub, with its place; readers get an error there and all else.
 func TestF3ScrubFindsDamage(t *testing.T) {
-	mem := damageDisk(t, true)
+	mem, _ := damageDisk(t, true)
 	m := openManager(t, Config{FS: mem, stepped: true})
 	defer m.Close()
 	l, _ := m.Log(testTP)
@@ -73,7 +73,7 @@ func TestF3ScrubFindsDamage(t *testing.T) {
 
 // A header that is no header is damage up to the next batch the index knows.
 func TestF3ScrubSurvivesABadHeader(t *testing.T) {
-	mem := damageDisk(t, true)
+	mem, _ := damageDisk(t, true)
 	m := openManager(t, Config{FS: mem, stepped: true})
 	defer m.Close()
 	l, _ := m.Log(testTP)
@@ -90,7 +90,7 @@ func TestF3ScrubSurvivesABadHeader(t *testing.T) {
 
 // A pass that is interrupted goes on, after a restart, where it was.
 func TestScrubResumes(t *testing.T) {
-	mem := damageDisk(t, true)
+	mem, _ := damageDisk(t, true)
 	clock := newManualClock()
 	m := openManager(t, Config{FS: mem, Clock: clock, stepped: true})
 	l, _ := m.Log(testTP)

@@ -244,12 +244,27 @@ func (s *LogSegment) walkTo(f vfs.File, offset, size int64, useIndex, noWait boo
 			if next, _, err := w.at(b.end()); err == nil && next.base <= b.last {
 				return b, false, s.disorder(next)
 			}
+			if useIndex {
+				if err := s.checkGap(b, noWait); err != nil {
+					return b, false, err
+				}
+			}
 		}
 		if b.last >= offset {
 			return b, true, nil
 		}
 		pos, expect = b.end(), b.last+1
 	}
+}
+
+// checkGap makes sure that the index knows of nothing behind batch b that ends before it: offsets in front of b are
+// missing, and may have been moved. errBadIndex if it does.
+func (s *LogSegment) checkGap(b batchAt, noWait bool) error {
+	e, found, err := s.offsets.find(func(e offsetEntry) bool { return s.base+int64(e.relOffset) <= b.last }, noWait)
+	if err == nil && found && int64(e.position) > b.position {
+		err = fmt.Errorf("%w: offset %d is behind offset %d", errBadIndex, s.base+int64(e.relOffset), b.base)
+	}
+	return err
 }
 
 // checkOrder makes sure that a batch lies behind the one before it, which ends at expect, and inside its segment:
@@ -338,6 +353,9 @@ func (s *LogSegment) rebuildIndexes(f vfs.File) error {
 // rebuildIndexesLocked makes both indexes anew from the batch headers. Only for immutable segments, whose
 // readers fall back to a longer walk meanwhile.
 func (s *LogSegment) rebuildIndexesLocked(f vfs.File) error {
+	if err := s.checkOrders(f); err != nil {
+		return err // the old index is the better witness
+	}
 	if err := s.dropIndexes(); err != nil {
 		return err
 	}
@@ -368,6 +386,22 @@ func (s *LogSegment) rebuildIndexesLocked(f vfs.File) error {
 		return err
 	}
 	return nil
+}
+
+// checkOrders is checkOrder of all batches up to the first that is none.
+func (s *LogSegment) checkOrders(f vfs.File) error {
+	var disorder error
+	expect := s.base
+	err := eachHeader(f, 0, s.size.Load(), func(b batchAt) {
+		if err := s.checkOrder(b, expect); err != nil && disorder == nil {
+			disorder = err
+		}
+		expect = b.last + 1
+	})
+	if disorder == nil && !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	return disorder
 }
 
 // defaultIndexInterval is index.interval.bytes where the topic's value is not at hand.
