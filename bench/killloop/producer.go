@@ -56,6 +56,10 @@ func startProducers(ctx context.Context, o *options, addr string) (*load, error)
 			kgo.RecordRetries(math.MaxInt),
 			kgo.UnknownTopicRetries(-1),
 			kgo.RequestRetries(math.MaxInt32),
+			// A broker that dies cuts connections before their first answer, which the client takes for a mistake in its
+			// configuration: it gives up what it has buffered, and may use the sequence numbers again of a batch that was
+			// refused by a dying disk and is in the log after all. That is then taken for a duplicate, as by Kafka.
+			kgo.AlwaysRetryEOF(),
 			kgo.RetryBackoffFn(func(int) time.Duration { return retryBackoff }),
 			kgo.RetryTimeout(0),
 			kgo.DialTimeout(time.Second),
