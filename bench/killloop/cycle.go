@@ -75,12 +75,12 @@ func (l *loop) cycle(ctx context.Context, load *load) error {
 	if d, ok := load.firstAckSince(l.process.Started); ok && l.res.Kills > 0 {
 		l.firstAck = append(l.firstAck, d)
 	}
-	if err := l.end(); err != nil {
+	if err := l.end(load); err != nil {
 		return err
 	}
 	l.res.Kills++
 	if l.rng.Float64() < l.o.early {
-		if err := l.killEarly(); err != nil {
+		if err := l.killEarly(load); err != nil {
 			return err
 		}
 	}
@@ -100,7 +100,7 @@ func (l *loop) serveFor(ctx context.Context, d time.Duration) error {
 }
 
 // killEarly starts the broker and kills it within the time that a start has taken so far.
-func (l *loop) killEarly() error {
+func (l *loop) killEarly(load *load) error {
 	usual := 20 * time.Millisecond
 	if n := len(l.serving); n > 0 {
 		usual = l.serving[n-1]
@@ -112,7 +112,7 @@ func (l *loop) killEarly() error {
 	time.Sleep(time.Duration(l.rng.Int64N(int64(usual) + 1)))
 	l.res.EarlyKills++
 	l.process = p
-	return l.end()
+	return l.end(load)
 }
 
 // start starts the broker, calls prepare with a connection, and waits until every partition tells its end offset.

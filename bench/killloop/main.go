@@ -116,7 +116,8 @@ type result struct {
 	Serving    launch.Summary   `json:"serving"`              // exec to the end offset of every partition
 	FirstAck   launch.Summary   `json:"first_ack"`            // exec to the first record a producer got acknowledged
 	Attempted  int64            `json:"attempted"`
-	Failed     int64            `json:"failed"` // records the client gave up; they may be there or not
+	Failed     int64            `json:"failed"`    // records the client gave up; they may be there or not
+	Uncertain  int64            `json:"uncertain"` // records acknowledged while the power went; they may be there or not
 	Errors     map[string]int64 `json:"errors,omitempty"`
 	EndOffsets int64            `json:"end_offsets"` // sum over the partitions
 	LogBytes   int64            `json:"log_bytes"`   // read back
@@ -152,6 +153,9 @@ func (r *result) write(out io.Writer, verdict error) error {
 	fmt.Fprintf(w, "kills\t%d under load, %d while starting; seed %d\n", r.Kills, r.EarlyKills, r.Seed)
 	fmt.Fprintf(w, "records\t%d attempted, %d acknowledged, %d read back (%d without acknowledgement), %d given up\n",
 		r.Attempted, i.Acked, i.Records, i.Unacked, r.Failed)
+	if r.PowerLoss != "" {
+		fmt.Fprintf(w, "\t%d acknowledged while the power went, and not held against the broker\n", r.Uncertain)
+	}
 	fmt.Fprintf(w, "found\t%d lost, %d repeated, %d out of order, %d corrupt, %d offset gaps\n", i.Lost, i.Duplicate, i.Disorder, i.Corrupt, i.OffsetGaps)
 	for text, n := range r.Errors {
 		fmt.Fprintf(w, "\t%d x %s\n", n, text)

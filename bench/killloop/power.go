@@ -115,10 +115,12 @@ func (l *loop) onDisk(f func() error) (err error) {
 }
 
 // end kills the broker; with a disk, its power goes first.
-func (l *loop) end() error {
+func (l *loop) end(load *load) error {
 	if l.disk == nil {
 		return l.process.Kill()
 	}
+	load.losing.Store(true)
+	defer load.losing.Store(false)
 	if err := l.disk.lose(modeLogFlush + l.rng.IntN(modeNoLogFlush)); err != nil {
 		return err
 	}

@@ -34,6 +34,11 @@ type load struct {
 	wg      sync.WaitGroup
 
 	attempted, failed atomic.Int64
+	// losing: the power is going. What is acknowledged from here until the broker is dead is not held against it: a file
+	// system that is being shut down can report a sync as done of which nothing reaches the disk (an inode that the
+	// shutdown has unpinned looks clean to fsync), as no loss of power does. uncertain counts those records.
+	losing    atomic.Bool
+	uncertain atomic.Int64
 
 	mu     sync.Mutex
 	first  time.Time // the first acknowledgement since the last call of firstAckSince; zero when none came
@@ -111,6 +116,10 @@ func (l *load) produce(ctx context.Context, client *kgo.Client, producer uint32,
 }
 
 func (l *load) answered(stream integrity.Stream, seq int64, err error) {
+	if err == nil && l.losing.Load() {
+		l.uncertain.Add(1)
+		return
+	}
 	if err == nil {
 		l.ledger.Ack(stream, seq, 1)
 		now := time.Now()
@@ -157,7 +166,7 @@ func (l *load) drain(ctx context.Context, timeout time.Duration) error {
 func (l *load) counts(r *result) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r.Attempted, r.Failed, r.Errors = l.attempted.Load(), l.failed.Load(), l.errors
+	r.Attempted, r.Failed, r.Uncertain, r.Errors = l.attempted.Load(), l.failed.Load(), l.uncertain.Load(), l.errors
 }
 
 // close ends the clients; what is unanswered fails.
