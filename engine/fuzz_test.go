@@ -9,6 +9,7 @@ import (
 	"math"
 	"reflect"
 	"sort"
+	"strings"
 	"testing"
 
 	"kserver/engine/vfs"
@@ -268,6 +269,62 @@ func FuzzFileNames(f *testing.F) {
 		}
 		if tp.String() != name || tp.validate() != nil {
 			t.Errorf("%q was taken for %v, %v", name, tp, tp.validate())
+		}
+	})
+}
+
+func FuzzTxnIndex(f *testing.F) {
+	var b []byte
+	for i := range int64(3) {
+		b = AbortedTxn{ProducerID: i, FirstOffset: 10 * i, LastOffset: 10*i + 5, LastStableOffset: 10 * i}.append(b)
+		f.Add(bytes.Clone(b), int64(0))
+	}
+	f.Add(b[1:], int64(5))
+	f.Fuzz(func(t *testing.T, b []byte, base int64) {
+		var txns []AbortedTxn
+		var err error
+		fuzzing.Bounded(t, 8*uint64(len(b)), func() { txns, err = parseTxnIndex(b, base) })
+		if err != nil {
+			if !errors.Is(err, errBadIndex) {
+				t.Error(err)
+			}
+			return
+		}
+		var again []byte
+		for _, txn := range txns {
+			again = txn.append(again)
+		}
+		if !bytes.Equal(again, b) {
+			t.Errorf("%x was read as %v", b, txns)
+		}
+	})
+}
+
+func FuzzTxnSums(f *testing.F) {
+	whole := string(encodeTxnSums([]txnSumLine{{base: 0, logBytes: 900, sum: txnSum{bytes: 34, crc: 7}}, {base: 41, logBytes: 0}}))
+	f.Add(whole, []byte("index"), false)
+	f.Add("0 900 34 7\n41 0 0 0", []byte{}, true)
+	f.Add("0 0 -1 0", []byte{}, true)
+	f.Fuzz(func(t *testing.T, text string, index []byte, sealed bool) {
+		if sealed { // else nothing gets past the checksum
+			lines := strings.Split(text, "\n")
+			lines = append(lines, txnSumLine{base: -1, sum: txnSum{crc: uint32(checksumOf(lines))}}.String())
+			text = fmt.Sprintf("0\n%d\n%s\n", len(lines), strings.Join(lines, "\n"))
+		}
+		sums, err := parseTxnSums([]byte(text))
+		if err != nil {
+			if !errors.Is(err, ErrCorrupt) {
+				t.Error(err)
+			}
+			return
+		}
+		for _, s := range sums {
+			if err := s.sum.check(index); err != nil && !errors.Is(err, errBadIndex) {
+				t.Error(err)
+			}
+		}
+		if again, err := parseTxnSums(encodeTxnSums(sums)); err != nil || !reflect.DeepEqual(again, sums) {
+			t.Errorf("%q was read as %v, and that as %v: %v", text, sums, again, err)
 		}
 	})
 }

@@ -67,6 +67,9 @@ func parseTxnSums(b []byte) ([]txnSumLine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(lines) == 0 {
+		return nil, fmt.Errorf("%w: no checksum", ErrCorrupt)
+	}
 	var sums []txnSumLine
 	for i, line := range lines {
 		t := txnSumLine{sum: txnSum{known: true}}
@@ -74,6 +77,9 @@ func parseTxnSums(b []byte) ([]txnSumLine, error) {
 			return nil, fmt.Errorf("%w: line %q", ErrCorrupt, line)
 		}
 		if i+1 < len(lines) {
+			if t.base < 0 || t.logBytes < 0 || t.sum.bytes < 0 {
+				return nil, fmt.Errorf("%w: line %q", ErrCorrupt, line)
+			}
 			sums = append(sums, t)
 		} else if t.base != -1 || t.sum.crc != uint32(checksumOf(lines[:i])) {
 			return nil, fmt.Errorf("%w: the checksum does not match", ErrCorrupt)
