@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"math"
 	"path/filepath"
 	"slices"
@@ -150,8 +151,12 @@ func FuzzRecovery(f *testing.F) {
 			t.Fatalf("%s: second start: %v", name, err)
 		}
 		defer m.Close()
-		if l, _ := m.Log(testTP); l == nil || l.LogEndOffset() != end {
-			t.Fatalf("%s: the log ends at %d, then at %d", name, end, l.LogEndOffset())
+		l, _ := m.Log(testTP)
+		if err := l.Load(); errors.Is(err, ErrCorrupt) && strings.HasSuffix(name, ".log") {
+			return // a start that has a reason to check more has found what the one before believed, and says so
+		}
+		if l.LogEndOffset() != end {
+			t.Fatalf("%s: the log ends at %d, then at %d: %v", name, end, l.LogEndOffset(), l.Load())
 		}
 	})
 }

@@ -115,10 +115,7 @@ func (l *Log) load() error {
 	if err := l.readFiles(); err != nil {
 		return err
 	}
-	if l.unrecovered.Swap(false) {
-		l.dir.recovered.Add(1)
-	}
-	l.loaded.Store(true)
+	l.recoveredLocked()
 	return nil
 }
 
@@ -149,6 +146,14 @@ func (l *Log) readFiles() error {
 		l.fail(err)
 	}
 	return err
+}
+
+// recoveredLocked makes a log that was read usable. loadMu and appendMu are held.
+func (l *Log) recoveredLocked() {
+	if l.unrecovered.Swap(false) {
+		l.dir.recovered.Add(1)
+	}
+	l.loaded.Store(true)
 }
 
 func (l *Log) loadLocked(unclean bool) error {
