@@ -65,7 +65,8 @@ func TestDecodedRequestsAreCharged(t *testing.T) {
 				answered++
 			}
 		}
-		if answered == 0 || answered == len(all) {
+		// How many more than need be depends on what the event loops see of each other: all of them at the worst.
+		if answered < len(all)-memory/(worker*200) {
 			t.Errorf("%d of %d waiting requests were answered before their time", answered, len(all))
 		}
 	})
