@@ -35,6 +35,8 @@ type Log struct {
 	loaded  atomic.Bool
 	loadMu  sync.Mutex
 	loadErr error // guarded by loadMu; a failed load is not tried again
+	// readings counts how often the files were read, the background's recovery included. Guarded by loadMu.
+	readings int
 
 	// appendMu serialises everything that changes the log's files: append, roll, truncate, delete.
 	appendMu       sync.Mutex

@@ -127,7 +127,7 @@ func (r *recoverer) batch(logs []*Log) error {
 		mu.Lock()
 		defer mu.Unlock()
 		work.add(&own)
-		written = append(written, recoveredLog{logs[i], c})
+		written = append(written, c)
 		return nil
 	})
 	if len(written) > 0 {
@@ -138,14 +138,17 @@ func (r *recoverer) batch(logs []*Log) error {
 	return err
 }
 
-// recoveredLog is a log the background has recovered, and its lines of the checkpoints.
+// recoveredLog is a log the background has recovered, and its lines of the checkpoints. They are true until the log is
+// read once more.
 type recoveredLog struct {
-	log  *Log
-	file checkpointedOffsets
+	log      *Log
+	readings int
+	file     checkpointedOffsets
 }
 
 // checkpointRecovered makes durable what the background has written of some logs, as a checkpoint does, and then they
-// count as recovered. Those that somebody has begun to use meanwhile are as any other.
+// count as recovered. Those that somebody has begun to use meanwhile are as any other: even one that is only being read
+// has its side files made anew, which the lines must not vouch for.
 func (d *logDir) checkpointRecovered(logs []recoveredLog, work *checkpointWork) error {
 	if err := work.syncEach(d); err != nil {
 		return d.checkpointFailed(err)
@@ -161,7 +164,12 @@ func (d *logDir) checkpointRecovered(logs []recoveredLog, work *checkpointWork) 
 	recovery, starts, watermarks := maps.Clone(d.recovery), maps.Clone(d.starts), maps.Clone(d.watermarks)
 	var lines []*Log
 	for _, r := range logs {
-		if l, ok := d.m.Log(r.log.tp); !ok || l != r.log || l.loaded.Load() {
+		l, ok := d.m.Log(r.log.tp)
+		if !ok || l != r.log || !l.loadMu.TryLock() {
+			continue
+		}
+		defer l.loadMu.Unlock() // nobody begins to read it before its lines are written
+		if l.readings != r.readings {
 			continue
 		}
 		r.file.put(r.log.tp, recovery, starts, watermarks)
@@ -185,22 +193,22 @@ func (d *logDir) checkpointRecovered(logs []recoveredLog, work *checkpointWork) 
 //
 // It writes no producer snapshot. That holds the last batch of each producer only, and clients will send again all that
 // the crash kept from being answered: the first use has to read those batches, to know them.
-func (l *Log) writeUnused(work *checkpointWork) (c checkpointedOffsets, ok bool) {
+func (l *Log) writeUnused(work *checkpointWork) (r recoveredLog, ok bool) {
 	l.loadMu.Lock()
 	defer l.loadMu.Unlock()
 	if l.loaded.Load() || l.loadErr != nil || !l.unrecovered.Load() {
-		return c, false
+		return r, false
 	}
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
 	err := l.readFiles()
 	if err == nil && l.transactional() {
 		l.recoveredLocked()
-		return c, false
+		return r, false
 	}
 	defer l.unload()
 	if err != nil {
-		return c, false
+		return r, false
 	}
 	if l.changed {
 		l.dir.recoverer.unsynced.Store(true)
@@ -210,12 +218,13 @@ func (l *Log) writeUnused(work *checkpointWork) (c checkpointedOffsets, ok bool)
 		}
 	}
 	if err == nil {
-		c, err = l.prepareCheckpointLocked(work)
+		r.file, err = l.prepareCheckpointLocked(work)
 	}
 	if err != nil {
 		_ = l.dir.checkpointFailed(err) // no room: its first use tries again
 	}
-	return c, err == nil
+	r.log, r.readings = l, l.readings
+	return r, err == nil
 }
 
 // transactional: something in the log, as far as it was read, belongs to a transaction. appendMu is held.

@@ -127,6 +127,7 @@ func (l *Log) readFiles() error {
 	if l.closed {
 		return fmt.Errorf("%w: %s", ErrLogClosed, l.tp)
 	}
+	l.readings++
 	for _, s := range l.segments { // of a load that did not find room
 		s.abandon()
 	}
