@@ -112,7 +112,7 @@ func (c *pipe) receiveFlexible(resp kmsg.Response, version int16, correlation in
 		c.receive(resp, version, correlation)
 		return
 	}
-	buf := make([]byte, 1<<16)
+	buf := make([]byte, 1<<20)
 	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		c.t.Fatal(err)
 	}

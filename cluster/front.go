@@ -164,6 +164,11 @@ func (x *exchange) reuse() {
 	}
 	s := x.conn.shard
 	*x = exchange{f: x.f, loop: x.loop, timer: x.timer, runDue: x.runDue, spare: x.req}
+	s.keep(x)
+}
+
+// keep keeps an exchange that nobody refers to.
+func (s *shard) keep(x *exchange) {
 	if len(s.free) < freeExchanges {
 		s.free = append(s.free, x)
 	}
@@ -198,6 +203,7 @@ func (f *front) handle(nr *netio.Request, k *conn, delayed bool) {
 		return
 	}
 	if !api.Pipelined && k.order.wait(nr, delayed) {
+		k.shard.keep(x)
 		return
 	}
 	onWorker := api.Mode == handlers.OnWorker || !api.Pipelined && len(frame) > loopFrameBytes
@@ -244,6 +250,7 @@ func (f *front) handle(nr *netio.Request, k *conn, delayed bool) {
 		return
 	}
 	x.run(api)
+	x.reuse()
 }
 
 // run calls the handler.
@@ -276,7 +283,7 @@ func (x *exchange) guard(f func()) {
 // Await implements handlers.Responder.
 func (x *exchange) Await(d time.Duration, due, late func()) {
 	if x.timer == nil {
-		x.timer = x.loop.NewTimer(func() { x.guard(x.late) })
+		x.timer = x.loop.NewTimer(func() { x.call(x.late) })
 		x.runDue = func() { x.call(x.due) }
 	}
 	x.due, x.late = due, late
@@ -285,18 +292,6 @@ func (x *exchange) Await(d time.Duration, due, late func()) {
 
 // Due implements handlers.Responder.
 func (x *exchange) Due() { x.loop.Post(x.runDue) }
-
-// After implements handlers.Responder.
-func (x *exchange) After(d time.Duration, f func()) handlers.Timer {
-	return timer{x.loop.After(d, func() {
-		defer x.recover()
-		f()
-	})}
-}
-
-type timer struct{ t *netio.Timer }
-
-func (t timer) Stop() { t.t.Stop() }
 
 // Write implements handlers.Responder.
 func (x *exchange) Write(p []byte) {

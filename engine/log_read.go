@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sort"
+	"sync"
 	"sync/atomic"
 
 	"kserver/pagecache"
@@ -271,7 +272,7 @@ func (l *Log) readPinned(p place, a readArgs) (ReadInfo, error) {
 		}
 	}
 	info.Size = int(n)
-	info.Range = &Range{segment: s, file: f, log: l, offset: p.start, size: int(n)}
+	info.Range = newRange(s, l, f, p.start, int(n))
 	return info, nil
 }
 
@@ -332,6 +333,16 @@ type Range struct {
 	offset   int64
 	size     int
 	released atomic.Bool
+}
+
+// ranges are those that were released, for the next reads.
+var ranges = sync.Pool{New: func() any { return new(Range) }}
+
+func newRange(s *LogSegment, l *Log, f rangeFile, offset int64, size int) *Range {
+	r := ranges.Get().(*Range)
+	r.segment, r.log, r.file, r.offset, r.size = s, l, f, offset, size
+	r.released.Store(false)
+	return r
 }
 
 type rangeFile interface {
@@ -397,10 +408,16 @@ func (p *pagedSegment) Pin() (fd int, err error) {
 // Unpin implements pagecache.File.
 func (p *pagedSegment) Unpin() { (*LogSegment)(p).release() }
 
-// Release unpins the range's segment.
+// Release unpins the range's segment. The range may be another's afterwards; with the invariants on it is not, so that
+// no second release, or use, of it goes unseen.
 func (r *Range) Release() {
 	if r.released.Swap(true) {
-		panic("engine: range released twice: " + r.segment.prefix)
+		panic(fmt.Sprintf("engine: range of %d bytes at %d released twice", r.size, r.offset))
 	}
-	r.segment.release()
+	s := r.segment
+	r.segment, r.log, r.file = nil, nil, nil
+	s.release()
+	if !invariants {
+		ranges.Put(r)
+	}
 }

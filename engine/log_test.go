@@ -46,3 +46,24 @@ func TestAppendReadCommitOnDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A range that was released is nobody's to release again.
+func TestRangeReleasedTwice(t *testing.T) {
+	m := openManager(t, Config{Dirs: []string{t.TempDir()}})
+	l := create(t, m, testTP, testLogConfig())
+	waitDurable(t, l, appendBatch(t, l, batchSpec{records: 1, value: "value"}).LastOffset+1)
+	info, err := l.Read(0, 1<<20, l.LogEndOffset(), true)
+	if err != nil || info.Range == nil {
+		t.Fatal(info, err)
+	}
+	info.Range.Release()
+	defer func() {
+		if recover() == nil {
+			t.Error("the second release did not panic")
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	info.Range.Release()
+}

@@ -65,7 +65,7 @@ func (r *ProduceRequest) Decode(version int16, body []byte, limit int) error {
 		panic(fmt.Sprintf("protocol: Produce request of version %d", version))
 	}
 	r.Version, r.Topics = version, r.Topics[:0]
-	d := produceDecoder{checker: checker{flexible: version >= produceFlexible}, limit: min(limit, MaxElements), b: body, ok: true}
+	d := produceDecoder{newDecoder(version >= produceFlexible, limit, body)}
 	d.request(r)
 	r.Elements = d.elements
 	switch {
@@ -77,13 +77,8 @@ func (r *ProduceRequest) Decode(version int16, body []byte, limit int) error {
 	return nil
 }
 
-// produceDecoder reads from b until something is not ok.
-type produceDecoder struct {
-	checker
-	limit int
-	b     []byte
-	ok    bool
-}
+// produceDecoder reads a Produce request.
+type produceDecoder struct{ decoder }
 
 func (d *produceDecoder) request(r *ProduceRequest) {
 	r.TransactionID = d.bytes(2)
@@ -93,14 +88,11 @@ func (d *produceDecoder) request(r *ProduceRequest) {
 	}
 	r.Acks, r.TimeoutMs = int16(binary.BigEndian.Uint16(head)), int32(binary.BigEndian.Uint32(head[2:]))
 	for n := d.count(); n > 0 && d.ok; n-- {
-		if k := len(r.Topics); k < cap(r.Topics) {
-			r.Topics = r.Topics[:k+1]
-		} else {
-			r.Topics = append(r.Topics, ProduceTopic{})
-		}
-		d.topic(r.Version, &r.Topics[len(r.Topics)-1])
+		var t *ProduceTopic
+		r.Topics, t = more(r.Topics)
+		d.topic(r.Version, t)
 	}
-	d.noTags()
+	d.tagged(nil)
 }
 
 func (d *produceDecoder) topic(version int16, t *ProduceTopic) {
@@ -109,69 +101,15 @@ func (d *produceDecoder) topic(version int16, t *ProduceTopic) {
 		copy(t.ID[:], d.take(len(t.ID)))
 	} else {
 		t.ID = [16]byte{}
-		name := d.bytes(2)
-		if d.ok = d.ok && name != nil; d.ok && t.Name != string(name) {
+		if name := d.string(); d.ok && t.Name != string(name) {
 			t.Name = string(name)
 		}
 	}
 	t.Partitions = t.Partitions[:0]
 	for n := d.count(); n > 0 && d.ok; n-- {
-		var p ProducePartition
-		if index := d.take(4); d.ok {
-			p.Index = int32(binary.BigEndian.Uint32(index))
-		}
-		p.Records = d.bytes(4)
-		d.noTags()
+		p := ProducePartition{Index: d.int32(), Records: d.bytes(4)}
+		d.tagged(nil)
 		t.Partitions = append(t.Partitions, p)
 	}
-	d.noTags()
-}
-
-// take splits off n bytes.
-func (d *produceDecoder) take(n int) []byte {
-	if d.ok = d.ok && n <= len(d.b); !d.ok {
-		return nil
-	}
-	p := d.b[:n:n]
-	d.b = d.b[n:]
-	return p
-}
-
-// bytes splits off nullable bytes, or a string; nil is null.
-func (d *produceDecoder) bytes(classic int) []byte {
-	if !d.ok {
-		return nil
-	}
-	var n int
-	if n, d.b, d.ok = d.length(d.b, classic); !d.ok || n < 0 {
-		return nil
-	}
-	return d.take(n)
-}
-
-// count reads the length of an array and counts its elements; a null one is empty.
-func (d *produceDecoder) count() int {
-	if !d.ok {
-		return 0
-	}
-	var n int
-	if n, d.b, d.ok = d.length(d.b, 4); !d.ok || n <= 0 {
-		return 0
-	}
-	if n > len(d.b) { // an element takes a byte and more
-		d.ok = false
-		return 0
-	}
-	if d.elements += n; d.elements > d.limit {
-		d.ok = false
-	}
-	return n
-}
-
-// noTags skips the tagged fields that end a structure of a flexible version: none
-// is defined.
-func (d *produceDecoder) noTags() {
-	if d.ok && d.flexible {
-		d.b, d.ok = d.tags(nil, d.b)
-	}
+	d.tagged(nil)
 }

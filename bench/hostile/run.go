@@ -15,15 +15,11 @@ import (
 
 	"kserver/bench/internal/launch"
 	"kserver/bench/internal/observe"
-	"kserver/bench/internal/steady"
 	"kserver/cmd/kbench/process"
 	"kserver/cmd/kbench/wire"
 )
 
 const (
-	goodTopic      = "well-behaved"
-	goodPartitions = 3
-
 	startTimeout  = 30 * time.Second
 	answerTimeout = 5 * time.Second // of an ordinary request, after the attack
 	settleTimeout = 20 * time.Second
@@ -76,18 +72,16 @@ func measure(ctx context.Context, o *options, b *broker) (r *result, err error) 
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
-	g, err := steady.Start(ctx, steady.Config{
-		Addr: b.addr, ClientID: "well-behaved", Topic: goodTopic, Partitions: goodPartitions, Rate: o.rate, RecordSize: o.recordSize,
-	})
+	g, err := startGood(ctx, o, b.addr)
 	if err != nil {
 		return nil, err
 	}
-	defer g.Close()
+	defer g.close()
 	mem := observe.WatchMemory(ctx, b.pid)
 	if err := sleep(ctx, o.quiet/5); err != nil {
 		return nil, err
 	}
-	g.Phase()
+	g.phase()
 	m := newMeter(b.pid)
 	if err := sleep(ctx, o.quiet); err != nil {
 		return nil, err
@@ -96,12 +90,12 @@ func measure(ctx context.Context, o *options, b *broker) (r *result, err error) 
 		return nil, err
 	}
 	r.threadsBefore = observe.Threads(b.pid)
-	r.quiet, r.attack = g.Phase().Produced, steady.NewHistogram()
+	r.quiet, r.attack = g.phase(), newLatency()
 	r.phases = append(r.phases, phase{name: "(quiet)", rss: mem.Next(), latency: r.quiet})
 	m.read(&r.phases[0], 0)
 
 	r.attackerCPU, err = o.attack(ctx, b.addr, func(k *kind, c counts) bool {
-		p := phase{name: k.name, counts: c, rss: mem.Next(), latency: g.Phase().Produced}
+		p := phase{name: k.name, counts: c, rss: mem.Next(), latency: g.phase()}
 		m.read(&p, c.CPU)
 		r.attack.Merge(p.latency)
 		r.phases = append(r.phases, p)
@@ -170,7 +164,7 @@ func (o *options) attack(ctx context.Context, addr string, seen func(*kind, coun
 }
 
 // attackStandIn repeats the attack on a server that does nothing.
-func (o *options) attackStandIn(ctx context.Context, r *result, g *steady.Client) (err error) {
+func (o *options) attackStandIn(ctx context.Context, r *result, g *good) (err error) {
 	s, err := startStandIn()
 	if err != nil {
 		return err
@@ -179,10 +173,10 @@ func (o *options) attackStandIn(ctx context.Context, r *result, g *steady.Client
 	if err := sleep(ctx, controlPause); err != nil {
 		return err
 	}
-	g.Phase()
-	r.control, r.controls = steady.NewHistogram(), make(map[string]*hdrhistogram.Histogram)
+	g.phase()
+	r.control, r.controls = newLatency(), make(map[string]*hdrhistogram.Histogram)
 	_, err = o.attack(ctx, s.addr, func(k *kind, _ counts) bool {
-		r.controls[k.name] = g.Phase().Produced
+		r.controls[k.name] = g.phase()
 		r.control.Merge(r.controls[k.name])
 		return true
 	})
@@ -190,7 +184,7 @@ func (o *options) attackStandIn(ctx context.Context, r *result, g *steady.Client
 }
 
 // after checks what is left of the broker.
-func (b *broker) after(ctx context.Context, r *result, g *steady.Client, mem *observe.Memory) {
+func (b *broker) after(ctx context.Context, r *result, g *good, mem *observe.Memory) {
 	fail := func(err error) {
 		if err != nil {
 			r.errs = append(r.errs, err)
@@ -202,7 +196,7 @@ func (b *broker) after(ctx context.Context, r *result, g *steady.Client, mem *ob
 	}
 	fail(b.answers(ctx))
 	var err error
-	r.report, err = g.Finish(ctx)
+	r.report, err = g.finish(ctx)
 	fail(err)
 	fail(b.deleteTopics(ctx))
 	r.after, err = observe.Settle(ctx, b.pid, r.before, settleTimeout)
@@ -210,7 +204,7 @@ func (b *broker) after(ctx context.Context, r *result, g *steady.Client, mem *ob
 	r.threadsAfter = observe.Threads(b.pid)
 	r.largestRSS, r.endRSS = mem.Largest(), mem.Now()
 	if b.process != nil {
-		g.Close()
+		g.close()
 		if err := b.process.Terminate(stopTimeout); err != nil {
 			fail(fmt.Errorf("stop: %w", err))
 		}

@@ -1,10 +1,7 @@
 package handlers
 
 import (
-	"strings"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"kserver/cluster/purgatory"
 	"kserver/cluster/quota"
@@ -29,12 +26,15 @@ import (
 // node endpoints (KIP-951). Follower fetches (replica_id >= 0) are refused
 // until there are followers.
 
-// delayedFetch is one fetch from its first read to its answer. All fields but
-// delayed and the two watched ones belong to the loop of the request.
+// delayedFetch is one fetch from its first read to its answer. It serves one request
+// after another: see Request.fetch. All fields but delayed and the waiting ones belong
+// to the loop of the request, or to the worker that reads for it.
 type delayedFetch struct {
-	b   *Broker
-	r   *Request
-	ctx *replica.FetchContext
+	b    *Broker
+	r    *Request
+	req  protocol.FetchRequest
+	head replica.FetchHead
+	ctx  replica.FetchContext
 
 	minBytes, maxBytes int64
 	maxWait            time.Duration
@@ -47,32 +47,68 @@ type delayedFetch struct {
 	// is told at once. One that is unknown does not keep a client from waiting for
 	// the others, as in Kafka: it would ask again and again.
 	failed bool
+	// once: whoever called the handler goes on to refer to the request.
+	once bool
 
-	delayed purgatory.Delayed
-	timer   Timer
-	watched bool
-	waiting waitingBytes
+	delayed   purgatory.Delayed
+	watched   bool
+	waiting   waitingBytes
+	due, late func() // finish and Hurry
+	aborted   []protocol.AbortedTxn
+}
+
+// keptFetchParts is how many partitions a delayedFetch may have had room for to serve
+// another request.
+const keptFetchParts = 64
+
+// newFetch takes the delayedFetch of the request before, or makes one.
+func newFetch(b *Broker, r *Request) *delayedFetch {
+	f := r.fetch
+	if f == nil {
+		f = new(delayedFetch)
+		f.due, f.late = f.finish, f.Hurry
+		r.fetch = f
+	}
+	*f = delayedFetch{
+		b: b, r: r, req: f.req, head: f.head, ctx: f.ctx, parts: f.parts, errs: f.errs, results: f.results,
+		waiting: waitingBytes{parts: f.waiting.parts}, due: f.due, late: f.late, aborted: f.aborted,
+	}
+	return f
+}
+
+// spent says that the request will have been answered by the next call of its
+// Responder, and that nobody refers to it but who makes that call.
+func (f *delayedFetch) spent() {
+	if cap(f.parts) > keptFetchParts || cap(f.head.Partitions) > keptFetchParts || cap(f.head.Forgotten) > keptFetchParts || f.req.Elements > keptFetchParts {
+		f.r.fetch = nil
+	}
+	clear(f.parts) // partitions may be deleted
+	clear(f.results)
+	f.r.reusable = !f.once
 }
 
 func handle01Fetch(b *Broker, r *Request) {
-	var req kmsg.FetchRequest
-	if !r.DecodeAliased(&req) {
+	f := newFetch(b, r)
+	f.once = r.async
+	if err := f.req.Decode(r.Version, r.Body); err != nil {
+		r.Close(err)
 		return
 	}
-	head := fetchHead(&req)
-	ctx, err := b.Sessions.Begin(&head)
-	if err == nil && replicaID(&req) >= 0 {
+	r.ChargeMemory(int64(f.req.Elements) * fetchPartitionMemory)
+	f.readHead()
+	err := b.Sessions.Begin(&f.head, &f.ctx)
+	if err == nil && f.req.ReplicaID >= 0 {
 		err = protocol.Errorf(protocol.NotLeaderOrFollower, "this broker has no followers")
 	}
 	if err != nil {
 		r.chargeTime()
-		replyNoData(r, err.Code, 0)
+		f.replyNoData(err.Code, 0)
 		return
 	}
-	f := &delayedFetch{b: b, r: r, ctx: ctx, maxWait: time.Duration(req.MaxWaitMillis) * time.Millisecond}
-	f.maxBytes = min(int64(req.MaxBytes), int64(b.FetchMaxBytes), r.use.client.MostBytes(quota.ConsumerBytes))
-	f.minBytes = min(int64(req.MinBytes), f.maxBytes)
-	r.ChargeMemory(int64(len(ctx.Partitions)) * fetchPartitionMemory)
+	f.maxWait = time.Duration(f.req.MaxWaitMs) * time.Millisecond
+	f.maxBytes = min(int64(f.req.MaxBytes), int64(b.FetchMaxBytes), r.use.client.MostBytes(quota.ConsumerBytes))
+	f.minBytes = min(int64(f.req.MinBytes), f.maxBytes)
+	r.ChargeMemory(int64(len(f.ctx.Partitions)) * fetchPartitionMemory)
 	f.resolve()
 	if r.async { // on a worker already: a long request
 		f.read(false)
@@ -112,50 +148,41 @@ func (f *delayedFetch) answerOrWait() {
 	f.wait()
 }
 
-// replicaID is the broker id of a follower, -1 of a consumer.
-func replicaID(req *kmsg.FetchRequest) int32 {
-	if req.Version >= 15 {
-		return req.ReplicaState.ID
+// readHead takes the session and the partitions out of the request.
+func (f *delayedFetch) readHead() {
+	req, h := &f.req, &f.head
+	*h = replica.FetchHead{
+		SessionID: req.SessionID, SessionEpoch: req.SessionEpoch, UsesTopicID: req.Version >= 13,
+		Partitions: h.Partitions[:0], Forgotten: h.Forgotten[:0],
 	}
-	return req.ReplicaID
-}
-
-// fetchHead takes the session and the partitions out of a request. Names are
-// copied: a session outlives the frame they came in.
-func fetchHead(req *kmsg.FetchRequest) replica.FetchHead {
-	h := replica.FetchHead{SessionID: req.SessionID, SessionEpoch: req.SessionEpoch, UsesTopicID: req.Version >= 13}
-	if req.Version < 7 {
-		h.SessionID, h.SessionEpoch = replica.InvalidSessionID, replica.FinalEpoch
-	}
-	iso := replica.Isolation(req.IsolationLevel)
 	for i := range req.Topics {
 		t := &req.Topics[i]
-		name := strings.Clone(t.Topic)
+		key := replica.SessionKey{Topic: f.b.Replicas.NameOf(t.Name), ID: t.ID}
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
+			key.Partition = p.Index
 			h.Partitions = append(h.Partitions, replica.FetchPartition{
-				SessionKey: replica.SessionKey{Topic: name, ID: t.TopicID, Partition: p.Partition},
+				SessionKey: key,
 				FetchRequest: replica.FetchRequest{
-					Offset: p.FetchOffset, MaxBytes: int(p.PartitionMaxBytes), CurrentLeaderEpoch: p.CurrentLeaderEpoch,
-					LastFetchedEpoch: p.LastFetchedEpoch, Isolation: iso,
+					Offset: p.Offset, MaxBytes: int(p.MaxBytes), CurrentLeaderEpoch: p.CurrentLeaderEpoch,
+					LastFetchedEpoch: p.LastFetchedEpoch, Isolation: replica.Isolation(req.Isolation),
 				},
 			})
 		}
 	}
-	for i := range req.ForgottenTopics {
-		t := &req.ForgottenTopics[i]
-		for _, p := range t.Partitions {
-			h.Forgotten = append(h.Forgotten, replica.SessionKey{Topic: t.Topic, ID: t.TopicID, Partition: p})
+	for i := range req.Forgotten {
+		t := &req.Forgotten[i]
+		key := replica.SessionKey{Topic: f.b.Replicas.NameOf(t.Name), ID: t.ID}
+		for _, key.Partition = range t.Partitions {
+			h.Forgotten = append(h.Forgotten, key)
 		}
 	}
-	return h
 }
 
 // resolve finds the partitions of the fetch.
 func (f *delayedFetch) resolve() {
 	n := len(f.ctx.Partitions)
-	f.parts, f.errs = make([]*replica.Partition, n), make([]*protocol.Error, n)
-	f.results = make([]replica.FetchResult, n)
+	f.parts, f.errs, f.results = resized(f.parts, n), resized(f.errs, n), resized(f.results, n)
 	for i := range f.ctx.Partitions {
 		p := &f.ctx.Partitions[i]
 		var t *replica.Topic
@@ -166,6 +193,16 @@ func (f *delayedFetch) resolve() {
 			f.found++
 		}
 	}
+}
+
+// resized is a slice of n zero values, in the memory of s if they fit.
+func resized[T any](s []T, n int) []T {
+	if n > cap(s) {
+		return make([]T, n)
+	}
+	s = s[:n]
+	clear(s)
+	return s
 }
 
 // read fills the results within the limits. With noWait it gives up, and
@@ -221,21 +258,19 @@ func (f *delayedFetch) finish() {
 // and its session has not been told anything (KIP-219).
 func (f *delayedFetch) reply() {
 	f.r.chargeTime()
+	f.r.async = false
 	if !f.r.chargeFetch(f.answerBytes()) {
 		f.release()
-		f.r.async = false
-		replyNoData(f.r, protocol.None, f.ctx.GiveUp())
+		f.replyNoData(protocol.None, f.ctx.GiveUp())
 		return
 	}
-	keep, err := f.ctx.Finish(f.results)
+	told, err := f.ctx.Finish(f.results)
 	if err != nil {
 		f.release()
-		f.r.async = false
-		replyNoData(f.r, err.Code, f.ctx.SessionID())
+		f.replyNoData(err.Code, f.ctx.SessionID())
 		return
 	}
-	w := fetchWriter{r: f.r, buf: takeBuffer()}
-	w.write(f, keep)
+	f.replyData(told)
 }
 
 // fetchPartitionBytes is about what a partition's header takes in an answer.
@@ -252,98 +287,86 @@ func (f *delayedFetch) answerBytes() (n int64) {
 	return n
 }
 
-// fetchWriter encodes a fetch answer around its file ranges.
-type fetchWriter struct {
-	r   *Request
-	buf *[]byte
-	enc protocol.FetchEncoder
-}
-
-func (w *fetchWriter) write(f *delayedFetch, keep []bool) {
-	groups := groupByTopic(f.ctx.Partitions, keep)
-	b := w.enc.Begin((*w.buf)[:0], w.r.Version, w.r.CorrelationID, w.r.throttleMs(), protocol.None, f.ctx.SessionID(), len(groups))
-	var leaders []int32
-	for _, g := range groups {
-		key := f.ctx.Partitions[g[0]].SessionKey
-		b = w.enc.Topic(b, key.Topic, key.ID, len(g))
-		for _, i := range g {
-			res := &f.results[i]
-			p := protocol.FetchPartition{
-				Index: f.ctx.Partitions[i].Partition, HighWatermark: res.HighWatermark,
-				LastStable: res.LastStableOffset, LogStartOffset: res.LogStartOffset,
-				PreferredReadReplica: -1, Diverging: res.Diverging,
-			}
-			if f.parts[i] == nil || f.ctx.Partitions[i].Isolation == replica.ReadCommitted && res.Err == nil {
-				p.Aborted = abortedTxns(res.Aborted) // for a partition that is not there too, as in Kafka
-			}
-			if res.Err != nil {
-				p.Code = fetchCode(res.Err.Code, w.r.Version)
-				w.r.Metrics.Error(w.r.Key, p.Code)
-				if p.Code == protocol.NotLeaderOrFollower || p.Code == protocol.FencedLeaderEpoch {
-					p.CurrentLeader, leaders = leaderHint(f.parts[i], leaders)
-				}
-			}
-			n := 0
-			if res.Range != nil {
-				n = res.Range.Len()
-			}
-			b = w.enc.PartitionHead(b, &p, n)
-			if n > 0 {
-				f.parts[i].Sent(n)
-				w.r.w.Write(b)
-				w.r.w.File(res.Range)
-				res.Range = nil
-				b = b[:0]
-			}
-			b = w.enc.PartitionTail(b, &p)
+// replyData encodes the answer around its file ranges and sends it: the partitions at
+// the indexes of told, neighbours of one topic together.
+func (f *delayedFetch) replyData(told []int) {
+	r, parts := f.r, f.ctx.Partitions
+	topics := 0
+	for i := range told {
+		if i == 0 || !parts[told[i-1]].SameTopic(&parts[told[i]].SessionKey) {
+			topics++
+		}
+	}
+	w := fetchWriter{f: f, buf: takeBuffer()}
+	b := w.enc.Begin((*w.buf)[:0], r.Version, r.CorrelationID, r.throttleMs(), protocol.None, f.ctx.SessionID(), topics)
+	for len(told) > 0 {
+		first, n := &parts[told[0]].SessionKey, 1
+		for n < len(told) && parts[told[n]].SameTopic(first) {
+			n++
+		}
+		b = w.enc.Topic(b, first.Topic, first.ID, n)
+		for _, i := range told[:n] {
+			b = w.partition(b, i)
 		}
 		b = w.enc.TopicTail(b)
+		told = told[n:]
 	}
-	*w.buf = w.enc.End(b, endpoints(f.b, w.r.Client.Listener, leaders))
-	f.releaseUnsent(keep)
-	f.r.async = false
-	f.r.sendBuffer(w.buf)
+	*w.buf = w.enc.End(b, endpoints(f.b, r.Client.Listener, w.leaders))
+	f.release()
+	f.spent()
+	r.sendBuffer(w.buf)
 }
 
-// abortedTxns is the list as the answer has it: empty, not null, for a read_committed fetch.
-func abortedTxns(txns []engine.AbortedTxn) []protocol.AbortedTxn {
-	if len(txns) == 0 {
-		return []protocol.AbortedTxn{}
-	}
-	out := make([]protocol.AbortedTxn, len(txns))
-	for i, t := range txns {
-		out[i] = protocol.AbortedTxn{ProducerID: t.ProducerID, FirstOffset: t.FirstOffset}
-	}
-	return out
+// fetchWriter encodes a fetch answer around its file ranges.
+type fetchWriter struct {
+	f       *delayedFetch
+	buf     *[]byte
+	enc     protocol.FetchEncoder
+	leaders []int32 // that partitions hint at
 }
 
-// releaseUnsent gives back ranges of partitions the answer leaves out.
-func (f *delayedFetch) releaseUnsent(keep []bool) {
-	for i := range f.results {
-		if !keep[i] && f.results[i].Range != nil {
-			f.results[i].Range.Release()
-			f.results[i].Range = nil
+// partition appends partition i to b. Where its records begin, what is in b goes to
+// the answer, and b begins anew.
+func (w *fetchWriter) partition(b []byte, i int) []byte {
+	f := w.f
+	res, req, r := &f.results[i], &f.ctx.Partitions[i], f.r
+	p := protocol.FetchPartition{
+		Index: req.Partition, HighWatermark: res.HighWatermark,
+		LastStable: res.LastStableOffset, LogStartOffset: res.LogStartOffset,
+		PreferredReadReplica: -1, Diverging: res.Diverging,
+	}
+	if f.parts[i] == nil || req.Isolation == replica.ReadCommitted && res.Err == nil {
+		p.Aborted = f.abortedTxns(res.Aborted) // for a partition that is not there too, as in Kafka
+	}
+	if res.Err != nil {
+		p.Code = fetchCode(res.Err.Code, r.Version)
+		r.Metrics.Error(r.Key, p.Code)
+		if p.Code == protocol.NotLeaderOrFollower || p.Code == protocol.FencedLeaderEpoch {
+			p.CurrentLeader, w.leaders = leaderHint(f.parts[i], w.leaders)
 		}
 	}
+	if res.Range == nil {
+		return w.enc.PartitionTail(w.enc.PartitionHead(b, &p, 0), &p)
+	}
+	n := res.Range.Len()
+	f.parts[i].Sent(n)
+	r.w.Write(w.enc.PartitionHead(b, &p, n))
+	r.w.File(res.Range)
+	res.Range = nil
+	return w.enc.PartitionTail(b[:0], &p)
 }
 
-// groupByTopic lists the kept partitions' indexes, neighbours of one topic
-// together.
-func groupByTopic(parts []replica.FetchPartition, keep []bool) [][]int {
-	var groups [][]int
-	last := -1
-	for i := range parts {
-		if !keep[i] {
-			continue
-		}
-		if last >= 0 && parts[last].Topic == parts[i].Topic && parts[last].ID == parts[i].ID {
-			groups[len(groups)-1] = append(groups[len(groups)-1], i)
-		} else {
-			groups = append(groups, []int{i})
-		}
-		last = i
+// abortedTxns is the list as the answer has it: empty, not null, for a read_committed
+// fetch. It is valid until the next call.
+func (f *delayedFetch) abortedTxns(txns []engine.AbortedTxn) []protocol.AbortedTxn {
+	if f.aborted == nil {
+		f.aborted = []protocol.AbortedTxn{}
 	}
-	return groups
+	f.aborted = f.aborted[:0]
+	for _, t := range txns {
+		f.aborted = append(f.aborted, protocol.AbortedTxn{ProducerID: t.ProducerID, FirstOffset: t.FirstOffset})
+	}
+	return f.aborted
 }
 
 // fetchCode is the code a partition error has in the given version.
@@ -355,13 +378,13 @@ func fetchCode(c protocol.ErrorCode, version int16) protocol.ErrorCode {
 }
 
 // replyNoData answers without partitions.
-func replyNoData(r *Request, code protocol.ErrorCode, sessionID int32) {
-	resp := kmsg.NewPtrFetchResponse()
-	resp.SetVersion(r.Version)
-	resp.ErrorCode, resp.SessionID, resp.ThrottleMillis = int16(code), sessionID, r.throttleMs()
+func (f *delayedFetch) replyNoData(code protocol.ErrorCode, sessionID int32) {
+	r := f.r
 	r.Metrics.Error(r.Key, code)
 	buf := takeBuffer()
-	*buf = protocol.AppendResponseHeader(*buf, r.Key, r.Version, r.CorrelationID)
-	*buf = resp.AppendTo(*buf)
+	var enc protocol.FetchEncoder
+	b := enc.Begin((*buf)[:0], r.Version, r.CorrelationID, r.throttleMs(), code, sessionID, 0)
+	*buf = enc.End(b, nil)
+	f.spent()
 	r.sendBuffer(buf)
 }

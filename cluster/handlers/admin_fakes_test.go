@@ -103,7 +103,6 @@ type adminResponder struct {
 }
 
 func (r *adminResponder) Post(f func())                       { f() }
-func (r *adminResponder) After(time.Duration, func()) Timer   { panic("no timers here") }
 func (r *adminResponder) Await(time.Duration, func(), func()) { panic("no timers here") }
 func (r *adminResponder) Due()                                { panic("no timers here") }
 func (r *adminResponder) Write(p []byte)                      { r.bytes = append(r.bytes, p...) }

@@ -19,8 +19,8 @@ type waitingBytes struct {
 // wait parks the fetch until min_bytes are there or maxWait has passed. Loop only.
 func (f *delayedFetch) wait() {
 	f.r.Async()
-	f.waiting.parts = make([]int64, len(f.parts))
-	f.timer = f.r.After(f.maxWait, f.Hurry)
+	f.waiting.parts = resized(f.waiting.parts, len(f.parts))
+	f.r.Await(f.maxWait, f.due, f.late)
 	f.r.WaitIn(f)
 	f.watched = true
 	f.r.Metrics.waitingFetches(+1)
@@ -60,16 +60,16 @@ func (f *delayedFetch) Signal(token int32) (done bool) {
 	if f.delayed.Completed() {
 		return true
 	}
-	if f.due(token) && f.delayed.Complete() {
-		f.r.Post(f.finish)
+	if f.enough(token) && f.delayed.Complete() {
+		f.r.Due()
 	}
 	return f.delayed.Completed()
 }
 
-// due counts the partition anew and says whether the wait is over: enough
+// enough counts the partition anew and says whether the wait is over: enough
 // bytes, an error, or a read position in an older segment than the end (more
 // bytes of that segment will not come).
-func (f *delayedFetch) due(token int32) bool {
+func (f *delayedFetch) enough(token int32) bool {
 	bytes, older, err := f.parts[token].Available(&f.ctx.Partitions[token].FetchRequest)
 	if err != nil || older {
 		return true
@@ -82,11 +82,8 @@ func (f *delayedFetch) due(token int32) bool {
 	return w.total >= f.minBytes
 }
 
-// unwatch stops the deadline and leaves the partitions. Loop only.
+// unwatch leaves the partitions. Afterwards no signal is under way. Loop only.
 func (f *delayedFetch) unwatch() {
-	if f.timer != nil {
-		f.timer.Stop()
-	}
 	if !f.watched {
 		return
 	}

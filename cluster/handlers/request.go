@@ -19,9 +19,6 @@ import (
 type Responder interface {
 	// Post runs f on the connection's loop, soon. Any goroutine may call it.
 	Post(f func())
-	// After runs f on the connection's loop once d has passed, unless the
-	// returned Timer is stopped first.
-	After(d time.Duration, f func()) Timer
 	// Await has due called on the loop soon after Due was called, or late once d has
 	// passed, whichever comes first and at most one of them, and neither once the
 	// request has ended. Once in a request.
@@ -52,12 +49,6 @@ type Responder interface {
 	NoResponse()
 	// Close ends the connection; err is what the log says of it.
 	Close(err error)
-}
-
-// Timer is a pending After.
-type Timer interface {
-	// Stop prevents the call, if it has not happened yet. Loop only.
-	Stop()
 }
 
 // Client is what is known of a connection's peer.
@@ -99,6 +90,7 @@ type Request struct {
 	use  use
 
 	produce  *delayedProduce // of the Produce requests this has been, for the next one
+	fetch    *delayedFetch   // of the Fetch requests
 	reusable bool
 }
 
@@ -120,7 +112,7 @@ func NewRequest(h protocol.RequestHeader, body []byte, c *Client, w Responder, l
 
 // Reset makes the request another one, with the same Responder. It must be Reusable.
 func (r *Request) Reset(h protocol.RequestHeader, body []byte, c *Client) {
-	*r = Request{RequestHeader: h, Body: body, Client: c, Logger: r.Logger, w: r.w, produce: r.produce}
+	*r = Request{RequestHeader: h, Body: body, Client: c, Logger: r.Logger, w: r.w, produce: r.produce, fetch: r.fetch}
 }
 
 // Reusable reports whether nobody refers to the request any more, now that it has
@@ -246,9 +238,6 @@ func (r *Request) Await(d time.Duration, due, late func()) { r.w.Await(d, due, l
 
 // Due ends what Await began. Any goroutine may call it, once.
 func (r *Request) Due() { r.w.Due() }
-
-// After runs f on the connection's loop after d. Loop only.
-func (r *Request) After(d time.Duration, f func()) Timer { return r.w.After(d, f) }
 
 // Reply encodes resp in the request's version and sends it. After Async, any
 // goroutine may call it. Exactly once.

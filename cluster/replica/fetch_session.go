@@ -215,10 +215,15 @@ func (s *FetchSession) forget(k SessionKey) {
 	}
 }
 
-// FetchContext is one fetch request seen through its session.
+// SameTopic reports whether both are partitions of one topic.
+func (k *SessionKey) SameTopic(o *SessionKey) bool { return k.Topic == o.Topic && k.ID == o.ID }
+
+// FetchContext is one fetch request seen through its session. It can be used for one
+// request after another.
 type FetchContext struct {
 	// Partitions to read, in order.
 	Partitions []FetchPartition
+	told       []int
 	cache      *SessionCache
 	session    *FetchSession // nil for a full fetch without a session
 	epoch      int32         // the session's next epoch after this request
@@ -233,31 +238,35 @@ type FetchHead struct {
 	Forgotten               []SessionKey
 }
 
-// Begin resolves the session of a request.
-func (c *SessionCache) Begin(h *FetchHead) (*FetchContext, *protocol.Error) {
+// Begin resolves the session of a request for x, in place of what x was before. x has
+// copies of what it needs of h, but for the names of topics.
+func (c *SessionCache) Begin(h *FetchHead, x *FetchContext) *protocol.Error {
+	*x = FetchContext{Partitions: x.Partitions[:0], told: x.told[:0], cache: c}
 	if h.SessionEpoch == FinalEpoch || h.SessionEpoch == InitialEpoch {
 		if h.SessionID != InvalidSessionID {
 			c.Close(h.SessionID)
 		}
-		ctx := &FetchContext{Partitions: h.Partitions, cache: c, full: true}
+		x.full = true
 		if h.SessionEpoch == InitialEpoch && len(h.Partitions) > 0 && c.slots > 0 {
 			if s := c.add(h.Partitions, h.UsesTopicID); s != nil {
-				ctx.session, ctx.epoch, ctx.Partitions = s, s.epoch, s.list()
+				x.session, x.epoch, x.Partitions = s, s.epoch, s.list(x.Partitions)
+				return nil
 			}
 		}
-		return ctx, nil
+		x.Partitions = append(x.Partitions, h.Partitions...)
+		return nil
 	}
 	s := c.get(h.SessionID)
 	if s == nil {
-		return nil, protocol.Errorf(protocol.FetchSessionIDNotFound, "fetch session %d was not found", h.SessionID)
+		return protocol.Errorf(protocol.FetchSessionIDNotFound, "fetch session %d was not found", h.SessionID)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.epoch != h.SessionEpoch:
-		return nil, protocol.Errorf(protocol.InvalidFetchSessionEpoch, "fetch session %d expects epoch %d, not %d", h.SessionID, s.epoch, h.SessionEpoch)
+		return protocol.Errorf(protocol.InvalidFetchSessionEpoch, "fetch session %d expects epoch %d, not %d", h.SessionID, s.epoch, h.SessionEpoch)
 	case s.usesTopicID != h.UsesTopicID:
-		return nil, protocol.Errorf(protocol.FetchSessionTopicIDError, "fetch session %d names its topics the other way", h.SessionID)
+		return protocol.Errorf(protocol.FetchSessionTopicIDError, "fetch session %d names its topics the other way", h.SessionID)
 	}
 	if s.epoch == math.MaxInt32 {
 		s.epoch = InitialEpoch + 1
@@ -272,17 +281,18 @@ func (c *SessionCache) Begin(h *FetchHead) (*FetchContext, *protocol.Error) {
 	}
 	if len(s.parts) == 0 {
 		c.Close(s.ID)
-		return &FetchContext{cache: c, full: true}, nil
+		x.full = true
+		return nil
 	}
 	if !c.resize(s, len(s.parts)) {
-		return nil, protocol.Errorf(protocol.FetchSessionIDNotFound, "fetch session %d has become too large", h.SessionID)
+		return protocol.Errorf(protocol.FetchSessionIDNotFound, "fetch session %d has become too large", h.SessionID)
 	}
-	return &FetchContext{Partitions: s.list(), cache: c, session: s, epoch: s.epoch}, nil
+	x.Partitions, x.session, x.epoch = s.list(x.Partitions), s, s.epoch
+	return nil
 }
 
-// list copies the session's partitions in their order. Called as put.
-func (s *FetchSession) list() []FetchPartition {
-	out := make([]FetchPartition, 0, s.order.Len())
+// list appends copies of the session's partitions in their order. Called as put.
+func (s *FetchSession) list(out []FetchPartition) []FetchPartition {
 	for e := s.order.Front(); e != nil; e = e.Next() {
 		out = append(out, e.Value.(*sessionPartition).FetchPartition)
 	}
@@ -308,18 +318,17 @@ func (x *FetchContext) GiveUp() int32 {
 	return x.SessionID()
 }
 
-// Finish decides which results the answer carries and remembers what it tells:
-// keep[i] says whether Partitions[i] is in it. It fails when the session has
-// moved on while the fetch waited.
-func (x *FetchContext) Finish(results []FetchResult) (keep []bool, err *protocol.Error) {
-	keep = make([]bool, len(results))
-	if x.session == nil {
-		for i := range keep {
-			keep[i] = true
-		}
-		return keep, nil
-	}
+// Finish decides which results the answer carries and remembers what it tells: the
+// partitions at these indexes, in order. It fails when the session has moved on while
+// the fetch waited.
+func (x *FetchContext) Finish(results []FetchResult) (told []int, err *protocol.Error) {
 	s := x.session
+	if s == nil {
+		for i := range results {
+			x.told = append(x.told, i)
+		}
+		return x.told, nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.epoch != x.epoch {
@@ -327,12 +336,14 @@ func (x *FetchContext) Finish(results []FetchResult) (keep []bool, err *protocol
 	}
 	for i := range results {
 		p := x.Partitions[i].state
-		keep[i] = p.tell(&results[i]) || x.full
+		if p.tell(&results[i]) || x.full {
+			x.told = append(x.told, i)
+		}
 		if results[i].Range != nil {
 			s.order.MoveToBack(p.element)
 		}
 	}
-	return keep, nil
+	return x.told, nil
 }
 
 // tell records what the answer says of the partition and reports whether that

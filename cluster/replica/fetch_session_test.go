@@ -18,7 +18,8 @@ func part(topic string, p int32, offset int64) FetchPartition {
 
 func begin(t *testing.T, c *SessionCache, id, epoch int32, forgotten []SessionKey, parts ...FetchPartition) *FetchContext {
 	t.Helper()
-	x, err := c.Begin(&FetchHead{SessionID: id, SessionEpoch: epoch, Partitions: parts, Forgotten: forgotten})
+	x := new(FetchContext)
+	err := c.Begin(&FetchHead{SessionID: id, SessionEpoch: epoch, Partitions: parts, Forgotten: forgotten}, x)
 	if err != nil {
 		t.Fatalf("Begin(%d, %d): %v", id, epoch, err)
 	}
@@ -31,9 +32,13 @@ func finish(t *testing.T, x *FetchContext, hw ...int64) []bool {
 	for i := range res {
 		res[i].HighWatermark = hw[i]
 	}
-	keep, err := x.Finish(res)
+	told, err := x.Finish(res)
 	if err != nil {
 		t.Fatalf("Finish: %v", err)
+	}
+	keep := make([]bool, len(res))
+	for _, i := range told {
+		keep[i] = true
 	}
 	return keep
 }
@@ -80,8 +85,8 @@ func TestSessionToldAgainAfterAnError(t *testing.T) {
 	x := begin(t, c, 0, InitialEpoch, nil, part("a", 0, 0))
 	finish(t, x, 10)
 	x = begin(t, c, x.SessionID(), 1, nil)
-	if keep, err := x.Finish([]FetchResult{FailedFetch(errUnknownTopic)}); err != nil || !keep[0] {
-		t.Fatalf("an error was not told: %v, %v", keep, err)
+	if told, err := x.Finish([]FetchResult{FailedFetch(errUnknownTopic)}); err != nil || len(told) != 1 {
+		t.Fatalf("an error was not told: %v, %v", told, err)
 	}
 	x = begin(t, c, x.SessionID(), 2, nil)
 	if k := finish(t, x, 10); !k[0] {
@@ -101,7 +106,7 @@ func TestSessionErrors(t *testing.T) {
 		{x.SessionID(), 2, false, protocol.InvalidFetchSessionEpoch},
 		{x.SessionID(), 1, true, protocol.FetchSessionTopicIDError},
 	} {
-		if _, err := c.Begin(&FetchHead{SessionID: tc.id, SessionEpoch: tc.epoch, UsesTopicID: tc.ids}); err == nil || err.Code != tc.want {
+		if err := c.Begin(&FetchHead{SessionID: tc.id, SessionEpoch: tc.epoch, UsesTopicID: tc.ids}, new(FetchContext)); err == nil || err.Code != tc.want {
 			t.Errorf("Begin(%+v) = %v, want %v", tc, err, tc.want)
 		}
 	}
@@ -178,7 +183,7 @@ func TestSessionPartitions(t *testing.T) {
 		t.Error("a session beside those that fill the cache")
 	}
 	// One that grows is given up; its place is free again.
-	if _, err := c.Begin(&FetchHead{SessionID: last.SessionID(), SessionEpoch: 1, Partitions: []FetchPartition{part("b", 0, 0)}}); err == nil || err.Code != protocol.FetchSessionIDNotFound {
+	if err := c.Begin(&FetchHead{SessionID: last.SessionID(), SessionEpoch: 1, Partitions: []FetchPartition{part("b", 0, 0)}}, new(FetchContext)); err == nil || err.Code != protocol.FetchSessionIDNotFound {
 		t.Errorf("a session that grows: %v", err)
 	}
 	if x := begin(t, c, 0, InitialEpoch, nil, part("b", 0, 0)); x.SessionID() == InvalidSessionID {

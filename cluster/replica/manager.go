@@ -69,6 +69,17 @@ func (m *Manager) Topic(name string) (*Topic, *protocol.Error) {
 	return t, nil
 }
 
+// NameOf is a topic's name, without a copy if there is such a topic.
+func (m *Manager) NameOf(name []byte) string {
+	m.mu.RLock()
+	t := m.byName[string(name)]
+	m.mu.RUnlock()
+	if t == nil {
+		return string(name)
+	}
+	return t.Name
+}
+
 // TopicByID finds a topic by its id.
 func (m *Manager) TopicByID(id [16]byte) (*Topic, *protocol.Error) {
 	m.mu.RLock()

@@ -224,11 +224,17 @@ func (r *Ring) enter(wait uint32, flags uintptr, timeout time.Duration) error {
 		flags|r.enterReg, arg, size)
 	// The head tells what was taken whatever the result says.
 	r.count.Submitted += uint64(atomic.LoadUint32(r.sqHead) - before)
-	if e != 0 {
-		return os.NewSyscallError("io_uring_enter", e)
+	switch e {
+	case 0:
+		return nil
+	case unix.ETIME:
+		return errTimeout
 	}
-	return nil
+	return os.NewSyscallError("io_uring_enter", e)
 }
+
+// errTimeout ends a wait in which nothing happened, which is nothing to allocate for.
+var errTimeout = os.NewSyscallError("io_uring_enter", unix.ETIME)
 
 func (r *Ring) ready() uint32 { return atomic.LoadUint32(r.cqTail) - r.head }
 
