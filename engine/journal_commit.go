@@ -6,9 +6,10 @@ import (
 )
 
 // journalBytesPerSync is how many bytes a round writes twice, to the journal and later to their segment, rather than
-// sync that segment now. A sync of a grown file costs the file system a commit of its own and the device a flush, as
-// much as writing this.
-const journalBytesPerSync = 32 << 10
+// sync that segment now. A sync of a grown file costs the file system a write of metadata and the device a flush, as
+// much as writing this: of 32, 128 and 512 KiB, 4 partitions fed by 16 KiB batches took 228, 315 and 305 MB/s, 100
+// partitions 257, 382 and 342 MB/s.
+const journalBytesPerSync = 128 << 10
 
 // departure is a log, or a deleted log's name, that leaves the commit journal.
 type departure struct {
