@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -427,5 +428,76 @@ func TestF5RecoveryKnowsTheLastBatchesOfAProducer(t *testing.T) {
 		if err := m.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// firstUseGate holds back a first use that begins between the background's recovery of a log and its lines of the
+// checkpoints. It begins with the sync of the checksums of transaction indexes, which the background has just written,
+// and has taken away a transaction index when it is held.
+type firstUseGate struct {
+	vfs.FS
+	use        func()
+	begun      atomic.Bool
+	held, open chan struct{}
+	closeHeld  sync.Once
+}
+
+func (g *firstUseGate) OpenReadWrite(path string, create bool) (vfs.File, error) {
+	if strings.HasSuffix(path, txnSumsFile+tmpSuffix) && !create && g.begun.CompareAndSwap(false, true) {
+		go g.use()
+		<-g.held
+	}
+	return g.FS.OpenReadWrite(path, create)
+}
+
+func (g *firstUseGate) Remove(path string) error {
+	err := g.FS.Remove(path)
+	if strings.HasSuffix(path, txnIndexSuffix) && g.begun.Load() {
+		g.closeHeld.Do(func() { close(g.held) })
+		<-g.open
+	}
+	return err
+}
+
+// A first use makes a log's side files anew. What the background has written of the log before it no longer vouches for
+// them then, so no line of a checkpoint may: a loss of power would leave a log whose aborts nothing tells.
+func TestFirstUseVoidsWhatTheBackgroundWrote(t *testing.T) {
+	mem := vfs.NewMem()
+	m := openManager(t, Config{FS: mem, stepped: true})
+	l := create(t, m, testTP, testLogConfig())
+	first := appendBatch(t, l, batchSpec{pid: 7, txn: true}).FirstOffset
+	marker := appendMarker(t, l, txnMarker(t, 7, 0, false, 1)).FirstOffset
+	m.step()
+	killed := mem.Kill()
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	gate := &firstUseGate{FS: killed, held: make(chan struct{}), open: make(chan struct{})}
+	m = openManager(t, Config{FS: gate, stepped: true})
+	used := make(chan error, 1)
+	l, _ = m.Log(testTP)
+	gate.use = func() { used <- l.Load() }
+	m.step()
+	if !gate.begun.Load() {
+		t.Fatal("the background has written no checksums of transaction indexes")
+	}
+	close(gate.open)
+	if err := <-used; err != nil {
+		t.Fatal(err)
+	}
+	crashed := killed.Crash(0) // all that was not synced is gone
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	m = openManager(t, Config{FS: crashed, stepped: true})
+	l, _ = m.Log(testTP)
+	txns, err := l.AbortedTxns(first, l.LogEndOffset())
+	if err != nil || len(txns) != 1 || txns[0].FirstOffset != first || txns[0].LastOffset != marker || !l.MayHaveAborted(first) {
+		t.Errorf("aborted: %+v, %v; a transaction from %d to %d was", txns, err, first, marker)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -189,8 +189,6 @@ func (d *logDir) checkpointRecovered(logs []recoveredLog, work *checkpointWork) 
 // writeUnused recovers the log, unless it is in use, writes what a clean start reads, and lets go of it: it holds no
 // memory, no descriptor, and is not loaded. It returns its lines of the checkpoints, which are true when work is done.
 //
-// A log with transactions stays loaded: what its indexes lack of them is known from the batches that were just read.
-//
 // It writes no producer snapshot. That holds the last batch of each producer only, and clients will send again all that
 // the crash kept from being answered: the first use has to read those batches, to know them.
 func (l *Log) writeUnused(work *checkpointWork) (r recoveredLog, ok bool) {
@@ -202,10 +200,6 @@ func (l *Log) writeUnused(work *checkpointWork) (r recoveredLog, ok bool) {
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
 	err := l.readFiles()
-	if err == nil && l.transactional() {
-		l.recoveredLocked()
-		return r, false
-	}
 	defer l.unload()
 	if err != nil {
 		return r, false
@@ -225,19 +219,6 @@ func (l *Log) writeUnused(work *checkpointWork) (r recoveredLog, ok bool) {
 	}
 	r.log, r.readings = l, l.readings
 	return r, err == nil
-}
-
-// transactional: something in the log, as far as it was read, belongs to a transaction. appendMu is held.
-func (l *Log) transactional() bool {
-	if l.lastAborted.Load() >= 0 || l.openTxn != noOffset {
-		return true
-	}
-	for _, e := range l.producers.entries {
-		if e.coordinatorEpoch >= 0 || e.txnFirstOffset >= 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // unload forgets what was read of a log that nobody has begun to use. loadMu and appendMu are held.

@@ -5,7 +5,8 @@
 // well-behaved client measure the broker and not who gets a processor. The kinds of attack (kinds.go) run one after
 // the other. Those that hold connections (announced frames that never
 // come, half-open, slow and never-reading peers) keep them until the end, so that the others run beside them. The
-// well-behaved client (good.go) writes stamped records at a fixed rate and reads them back all the while. Afterwards:
+// well-behaved client (bench/internal/steady) writes stamped records at a fixed rate and reads them back all the while.
+// Afterwards:
 //
 //   - the broker is alive and answers ApiVersions on a new connection,
 //   - its log shows no panic, no fatal error and no data race,
@@ -26,6 +27,6 @@
 // little.
 //
 // Files: main.go options; run.go the course of a run; attacker.go the attacking process; kinds.go, connections.go,
-// requests.go the attacks (their inputs are internal/hostile's); standin.go the server of --control; good.go the
-// well-behaved client; result.go table and verdict.
+// requests.go the attacks (their inputs are internal/hostile's); standin.go the server of --control; result.go
+// table and verdict.
 package main

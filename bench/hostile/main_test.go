@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"kserver/bench/internal/observe"
+	"kserver/bench/internal/steady"
 	"kserver/cmd/kbench/integrity"
 )
 
@@ -30,13 +31,13 @@ func TestVerdict(t *testing.T) {
 		{"panic", func(r *result) { r.alarmCount, r.alarms = 1, []string{"handler panicked"} }, "handler panicked"},
 		{"answers", func(r *result) { r.phases[0].Strange = 1 }, "x: 1 wrong"},
 		{"slow", func(r *result) { _ = r.attack.RecordValue(31_000) }, "3.1 times"},
-		{"slow beside anything", func(r *result) { r.control = newLatency(); _ = r.control.RecordValue(31_000) }, ""},
+		{"slow beside anything", func(r *result) { r.control = steady.NewHistogram(); _ = r.control.RecordValue(31_000) }, ""},
 		{"dead", func(r *result) { r.errs = []error{errors.New("the broker has ended")} }, "has ended"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := &result{quiet: newLatency(), attack: newLatency(), report: integrity.Report{Records: 1, Acked: 1},
-				before: observe.Descriptors{Sockets: 2, Files: []string{"a"}}, phases: []phase{{name: "x", latency: newLatency()}}}
+			r := &result{quiet: steady.NewHistogram(), attack: steady.NewHistogram(), report: integrity.Report{Records: 1, Acked: 1},
+				before: observe.Descriptors{Sockets: 2, Files: []string{"a"}}, phases: []phase{{name: "x", latency: steady.NewHistogram()}}}
 			_ = r.quiet.RecordValue(10_000)
 			tt.edit(r)
 			err := r.verdict(&options{maxRSSSize: limit, mostTimes: 3})

@@ -15,11 +15,15 @@ import (
 
 	"kserver/bench/internal/launch"
 	"kserver/bench/internal/observe"
+	"kserver/bench/internal/steady"
 	"kserver/cmd/kbench/process"
 	"kserver/cmd/kbench/wire"
 )
 
 const (
+	goodTopic      = "well-behaved"
+	goodPartitions = 3
+
 	startTimeout  = 30 * time.Second
 	answerTimeout = 5 * time.Second // of an ordinary request, after the attack
 	settleTimeout = 20 * time.Second
@@ -72,16 +76,18 @@ func measure(ctx context.Context, o *options, b *broker) (r *result, err error) 
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
-	g, err := startGood(ctx, o, b.addr)
+	g, err := steady.Start(ctx, steady.Config{
+		Addr: b.addr, ClientID: "well-behaved", Topic: goodTopic, Partitions: goodPartitions, Rate: o.rate, RecordSize: o.recordSize,
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer g.close()
+	defer g.Close()
 	mem := observe.WatchMemory(ctx, b.pid)
 	if err := sleep(ctx, o.quiet/5); err != nil {
 		return nil, err
 	}
-	g.phase()
+	g.Phase()
 	m := newMeter(b.pid)
 	if err := sleep(ctx, o.quiet); err != nil {
 		return nil, err
@@ -90,12 +96,12 @@ func measure(ctx context.Context, o *options, b *broker) (r *result, err error) 
 		return nil, err
 	}
 	r.threadsBefore = observe.Threads(b.pid)
-	r.quiet, r.attack = g.phase(), newLatency()
+	r.quiet, r.attack = g.Phase().Produced, steady.NewHistogram()
 	r.phases = append(r.phases, phase{name: "(quiet)", rss: mem.Next(), latency: r.quiet})
 	m.read(&r.phases[0], 0)
 
 	r.attackerCPU, err = o.attack(ctx, b.addr, func(k *kind, c counts) bool {
-		p := phase{name: k.name, counts: c, rss: mem.Next(), latency: g.phase()}
+		p := phase{name: k.name, counts: c, rss: mem.Next(), latency: g.Phase().Produced}
 		m.read(&p, c.CPU)
 		r.attack.Merge(p.latency)
 		r.phases = append(r.phases, p)
@@ -164,7 +170,7 @@ func (o *options) attack(ctx context.Context, addr string, seen func(*kind, coun
 }
 
 // attackStandIn repeats the attack on a server that does nothing.
-func (o *options) attackStandIn(ctx context.Context, r *result, g *good) (err error) {
+func (o *options) attackStandIn(ctx context.Context, r *result, g *steady.Client) (err error) {
 	s, err := startStandIn()
 	if err != nil {
 		return err
@@ -173,10 +179,10 @@ func (o *options) attackStandIn(ctx context.Context, r *result, g *good) (err er
 	if err := sleep(ctx, controlPause); err != nil {
 		return err
 	}
-	g.phase()
-	r.control, r.controls = newLatency(), make(map[string]*hdrhistogram.Histogram)
+	g.Phase()
+	r.control, r.controls = steady.NewHistogram(), make(map[string]*hdrhistogram.Histogram)
 	_, err = o.attack(ctx, s.addr, func(k *kind, _ counts) bool {
-		r.controls[k.name] = g.phase()
+		r.controls[k.name] = g.Phase().Produced
 		r.control.Merge(r.controls[k.name])
 		return true
 	})
@@ -184,7 +190,7 @@ func (o *options) attackStandIn(ctx context.Context, r *result, g *good) (err er
 }
 
 // after checks what is left of the broker.
-func (b *broker) after(ctx context.Context, r *result, g *good, mem *observe.Memory) {
+func (b *broker) after(ctx context.Context, r *result, g *steady.Client, mem *observe.Memory) {
 	fail := func(err error) {
 		if err != nil {
 			r.errs = append(r.errs, err)
@@ -196,7 +202,7 @@ func (b *broker) after(ctx context.Context, r *result, g *good, mem *observe.Mem
 	}
 	fail(b.answers(ctx))
 	var err error
-	r.report, err = g.finish(ctx)
+	r.report, err = g.Finish(ctx)
 	fail(err)
 	fail(b.deleteTopics(ctx))
 	r.after, err = observe.Settle(ctx, b.pid, r.before, settleTimeout)
@@ -204,7 +210,7 @@ func (b *broker) after(ctx context.Context, r *result, g *good, mem *observe.Mem
 	r.threadsAfter = observe.Threads(b.pid)
 	r.largestRSS, r.endRSS = mem.Largest(), mem.Now()
 	if b.process != nil {
-		g.close()
+		g.Close()
 		if err := b.process.Terminate(stopTimeout); err != nil {
 			fail(fmt.Errorf("stop: %w", err))
 		}

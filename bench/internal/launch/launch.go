@@ -2,7 +2,7 @@
 // gently or not.
 //
 // The command line is a template, so that any broker can be tried: words separated by spaces, in which {binary},
-// {dir}, {port} and {backend} are replaced.
+// {dir}, {port}, {metrics} and {backend} are replaced.
 //
 // Concurrency: a Process may be used by many goroutines.
 package launch
@@ -29,6 +29,9 @@ import (
 // DefaultCommand starts kserver.
 const DefaultCommand = "{binary} --listeners PLAINTEXT://127.0.0.1:{port} --log.dirs {dir} --io.backend {backend}"
 
+// metricsPlaceholder stands for the port of the metrics.
+const metricsPlaceholder = "{metrics}"
+
 // pollInterval is the time between two attempts to connect to a broker that is starting.
 const pollInterval = 200 * time.Microsecond
 
@@ -41,6 +44,7 @@ type Spec struct {
 	Binary  string
 	Dir     string
 	Port    int
+	Metrics int // port of the broker's metrics, 0 for none
 	Backend string
 	Output  io.Writer // of the broker, both streams; nil drops it
 }
@@ -48,7 +52,8 @@ type Spec struct {
 // Args returns the words of the command with the placeholders replaced. A word may hold spaces only through a
 // placeholder.
 func (s *Spec) Args() ([]string, error) {
-	r := strings.NewReplacer("{binary}", s.Binary, "{dir}", s.Dir, "{port}", strconv.Itoa(s.Port), "{backend}", s.Backend)
+	r := strings.NewReplacer("{binary}", s.Binary, "{dir}", s.Dir, "{port}", strconv.Itoa(s.Port),
+		metricsPlaceholder, strconv.Itoa(s.Metrics), "{backend}", s.Backend)
 	words := strings.Fields(s.Command)
 	if len(words) == 0 {
 		return nil, errors.New("the command is empty")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -23,7 +24,7 @@ type Options struct {
 func (o *Options) AddFlags(cmd *cobra.Command, command string) {
 	f := cmd.Flags()
 	f.StringVar(&o.Binary, "binary", "./kserver", "the broker's executable")
-	f.StringVar(&o.Command, "cmd", command, "command line; {binary}, {dir}, {port} and {backend} are replaced")
+	f.StringVar(&o.Command, "cmd", command, "command line; {binary}, {dir}, {port}, {metrics} (a free port) and {backend} are replaced")
 	f.StringVar(&o.Backend, "backend", "auto", "replaces {backend}")
 	f.IntVar(&o.Port, "port", 0, "port of the broker, 0 for a free one")
 	f.StringVar(&o.BaseDir, "dir", "", "directory for the broker's directory (default: the system's for temporary files)")
@@ -32,12 +33,12 @@ func (o *Options) AddFlags(cmd *cobra.Command, command string) {
 
 // Place is where one broker lives.
 type Place struct {
-	Spec        // complete: directory, port and output are set
+	Spec        // complete: directory, ports and output are set
 	Log  string // name of the file both output streams go to
 }
 
 // InPlace makes a directory for a broker, named after the program, with its data directory and its log, finds it a
-// port, and calls f. Afterwards the directory is removed, unless it is to be kept or f failed; then the error says
+// port, and one for its metrics if the command line has room for it, and calls f. Afterwards the directory is removed, unless it is to be kept or f failed; then the error says
 // where it is and what the broker said last.
 func (o *Options) InPlace(program string, f func(*Place) error) (err error) {
 	base, err := os.MkdirTemp(o.BaseDir, program+"-*")
@@ -65,6 +66,11 @@ func (o *Options) InPlace(program string, f func(*Place) error) (err error) {
 	}
 	if p.Port == 0 {
 		if p.Port, err = FreePort(); err != nil {
+			return err
+		}
+	}
+	for strings.Contains(p.Command, metricsPlaceholder) && (p.Metrics == 0 || p.Metrics == p.Port) {
+		if p.Metrics, err = FreePort(); err != nil {
 			return err
 		}
 	}

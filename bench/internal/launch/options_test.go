@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func TestInPlace(t *testing.T) {
 		return names
 	}
 	err := o.InPlace("try", func(p *Place) error {
-		if st, err := os.Stat(p.Dir); err != nil || !st.IsDir() || p.Port == 0 || p.Binary != "/x" || p.Backend != "epoll" || p.Command != DefaultCommand {
+		if st, err := os.Stat(p.Dir); err != nil || !st.IsDir() || p.Port == 0 || p.Metrics != 0 || p.Binary != "/x" || p.Backend != "epoll" || p.Command != DefaultCommand {
 			t.Errorf("%+v, %v", p, err)
 		}
 		_, err := fmt.Fprintln(p.Output, "hello")
@@ -35,6 +36,17 @@ func TestInPlace(t *testing.T) {
 	})
 	if err != nil || len(left()) != 0 {
 		t.Errorf("%v, left %q", err, left())
+	}
+	o.Command += " --metrics {metrics}"
+	err = o.InPlace("try", func(p *Place) error {
+		args, err := p.Args()
+		if last := args[len(args)-1]; p.Metrics == 0 || p.Metrics == p.Port || last != strconv.Itoa(p.Metrics) {
+			t.Errorf("metrics port %d, port %d, last word %q", p.Metrics, p.Port, last)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 	broken := errors.New("broken")
 	err = o.InPlace("try", func(p *Place) error {

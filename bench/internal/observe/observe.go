@@ -179,6 +179,12 @@ func ReadDescriptors(pid int) (d Descriptors, err error) {
 	return d, nil
 }
 
+// CountDescriptors counts all of a process.
+func CountDescriptors(pid int) (int64, error) {
+	entries, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "fd"))
+	return int64(len(entries)), err
+}
+
 // Settle waits until no more descriptors are open than before, and returns what is left in any case.
 func Settle(ctx context.Context, pid int, before Descriptors, timeout time.Duration) (Descriptors, error) {
 	deadline := time.Now().Add(timeout)

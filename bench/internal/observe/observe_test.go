@@ -37,6 +37,9 @@ func TestDescriptors(t *testing.T) {
 	if added := during.Added(before); !during.More(before) || len(added) != 1 || added[0] != f.Name() {
 		t.Errorf("before %v, during %v: %q", before, during, added)
 	}
+	if n, err := CountDescriptors(os.Getpid()); err != nil || n < int64(during.Sockets+len(during.Files)) {
+		t.Errorf("%d descriptors, among them %v: %v", n, during, err)
+	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
