@@ -16,9 +16,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -27,6 +25,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"kserver/bench/internal/launch"
+	"kserver/bench/internal/program"
 	"kserver/cmd/kbench/process"
 	"kserver/cmd/kbench/wire"
 )
@@ -54,19 +53,12 @@ type options struct {
 	maxBinaryMiB float64
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "firstack:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main(newCommand()) }
 
 func newCommand() *cobra.Command {
 	o := new(options)
 	cmd := &cobra.Command{
-		Use: "firstack", Short: "Measure what a broker's start costs", Args: cobra.NoArgs, SilenceErrors: true, SilenceUsage: true,
+		Use: "firstack", Short: "Measure what a broker's start costs", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o, cmd.OutOrStdout()) },
 	}
 	f := cmd.Flags()

@@ -1,21 +1,19 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/signal"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"kserver/bench/internal/launch"
+	"kserver/bench/internal/program"
 	"kserver/cmd/kbench/integrity"
 )
 
@@ -42,30 +40,22 @@ type options struct {
 	diskBytes    int64
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := newCommand().ExecuteContext(ctx)
-	if errors.Is(err, errNoPower) {
-		fmt.Fprintln(os.Stderr, "killloop: skipped:", err)
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "killloop:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main(newCommand()) }
 
 func newCommand() *cobra.Command {
 	o := new(options)
 	cmd := &cobra.Command{
 		Use: "killloop", Short: "Kill a broker under load and prove that nothing acknowledged is lost or repeated",
-		Args: cobra.NoArgs, SilenceErrors: true, SilenceUsage: true,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
 				return err
 			}
-			return run(cmd.Context(), o, cmd.OutOrStdout())
+			err := run(cmd.Context(), o, cmd.OutOrStdout())
+			if errors.Is(err, errNoPower) {
+				_, err = fmt.Fprintln(cmd.ErrOrStderr(), "killloop: skipped:", err)
+			}
+			return err
 		},
 	}
 	o.AddFlags(cmd, launch.DefaultCommand)

@@ -16,18 +16,15 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"kserver/bench/internal/launch"
+	"kserver/bench/internal/program"
 )
 
 type options struct {
@@ -41,19 +38,12 @@ type options struct {
 	maxRSSSize int64
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "overload:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main(newCommand()) }
 
 func newCommand() *cobra.Command {
 	o := new(options)
 	cmd := &cobra.Command{
-		Use: "overload", Short: "Ask more of a broker than it can give", Args: cobra.NoArgs, SilenceErrors: true, SilenceUsage: true,
+		Use: "overload", Short: "Ask more of a broker than it can give", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
 				return err

@@ -3,16 +3,13 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"kserver/bench/internal/launch"
+	"kserver/bench/internal/program"
 )
 
 const (
@@ -32,20 +29,12 @@ type options struct {
 	schedule  time.Duration
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "quota:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main(newCommand()) }
 
 func newCommand() *cobra.Command {
 	o := new(options)
 	cmd := &cobra.Command{
 		Use: "quota", Short: "Show that quotas hold and that the client beside does not notice", Args: cobra.NoArgs,
-		SilenceErrors: true, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.warmup <= 0 || o.window <= 0 || o.byteRate < 1 || o.percent <= 0 || o.tolerance <= 0 || o.timeShare <= 0 || o.schedule <= 0 {
 				return errors.New("durations, rates, percentage and tolerance are above 0")

@@ -14,9 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -24,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kserver/bench/internal/launch"
+	"kserver/bench/internal/program"
 )
 
 const (
@@ -42,20 +40,13 @@ type options struct {
 	maxBytes                                         int64
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "restart:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main(newCommand()) }
 
 func newCommand() *cobra.Command {
 	o := new(options)
 	cmd := &cobra.Command{
 		Use: "restart", Short: "Measure what a start with many partitions costs",
-		Args: cobra.NoArgs, SilenceErrors: true, SilenceUsage: true,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.partitions < 2 || o.segments < 1 || o.segmentBatches < 1 || o.batchBytes < 200 || o.hot < 1 || o.hot >= o.partitions {
 				return errors.New("--partitions must be more than --hot, which is at least 1; sizes must be positive")

@@ -1,19 +1,16 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"kserver/bench/internal/launch"
+	"kserver/bench/internal/program"
 	"kserver/cmd/kbench/integrity"
 )
 
@@ -38,20 +35,13 @@ type options struct {
 	bounds                   bounds
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "soak:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main(newCommand()) }
 
 func newCommand() *cobra.Command {
 	o := new(options)
 	cmd := &cobra.Command{
 		Use: "soak", Short: "Run a broker under mixed load for long and show whether it stays as it was",
-		Args: cobra.NoArgs, SilenceErrors: true, SilenceUsage: true,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
 				return err

@@ -17,7 +17,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,6 +25,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kserver/bench/internal/program"
 	"kserver/cmd/kbench/scenario"
 )
 
@@ -45,19 +45,12 @@ type options struct {
 	stdout   io.Writer
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "suite:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main(newCommand()) }
 
 func newCommand() *cobra.Command {
 	o := new(options)
 	cmd := &cobra.Command{
-		Use: "suite [SCENARIO...]", Short: "Compare kserver with its peers on this machine", SilenceErrors: true, SilenceUsage: true,
+		Use: "suite [SCENARIO...]", Short: "Compare kserver with its peers on this machine",
 		RunE: func(cmd *cobra.Command, names []string) error {
 			o.stdout, o.stderr = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			if o.quick {
