@@ -1,12 +1,9 @@
 package cluster
 
 import (
-	"archive/tar"
 	"bufio"
-	"compress/gzip"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"kserver/cluster/adopt"
+	"kserver/cluster/adopt/adopttest"
 )
 
 // kafkaDirectory unpacks the log directory of an Apache Kafka 4.3.1 that was stopped cleanly, and what it served last,
@@ -25,35 +23,8 @@ import (
 func kafkaDirectory(t *testing.T) (dir string, served []string) {
 	t.Helper()
 	root := t.TempDir()
-	f, err := os.Open("adopt/testdata/kafka-4.3.1.tar.gz")
-	if err != nil {
+	if err := adopttest.Unpack("adopt/testdata/kafka-4.3.1.tar.gz", root); err != nil {
 		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for r := tar.NewReader(z); ; {
-		h, err := r.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(root, filepath.Clean("/"+h.Name))
-		if h.FileInfo().IsDir() {
-			err = os.MkdirAll(path, 0o755)
-		} else {
-			var b []byte
-			if b, err = io.ReadAll(r); err == nil {
-				err = os.WriteFile(path, b, 0o644)
-			}
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
 	}
 	text, err := os.Open(filepath.Join(root, "served.txt"))
 	if err != nil {

@@ -1,19 +1,16 @@
 package adopt
 
 import (
-	"archive/tar"
-	"compress/gzip"
 	"crypto/sha256"
 	"errors"
-	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"kserver/cluster/adopt/adopttest"
 	"kserver/cluster/controller"
 	"kserver/engine/vfs"
 	"kserver/protocol/recordbatch"
@@ -26,35 +23,18 @@ const goldenDir = "/kafka"
 func goldenFS(t testing.TB) *vfs.Mem {
 	t.Helper()
 	fsys := vfs.NewMem()
-	f, err := os.Open("testdata/kafka-4.3.1.tar.gz")
+	err := adopttest.EachFile("testdata/kafka-4.3.1.tar.gz", func(path string, contents []byte) error {
+		name, found := strings.CutPrefix(path, "data/")
+		if !found {
+			return nil
+		}
+		path = filepath.Join(goldenDir, name)
+		return errors.Join(fsys.MkdirAll(filepath.Dir(path)), vfs.WriteFile(fsys, path, contents))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for r := tar.NewReader(z); ; {
-		h, err := r.Next()
-		if err == io.EOF {
-			return fsys.Crash(1) // everything kept, and durable
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		name, found := strings.CutPrefix(filepath.Clean(h.Name), "data")
-		if !found || h.FileInfo().IsDir() {
-			continue
-		}
-		b, err := io.ReadAll(r)
-		if err == nil {
-			err = errors.Join(fsys.MkdirAll(filepath.Dir(goldenDir+name)), vfs.WriteFile(fsys, goldenDir+name, b))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	return fsys.Crash(1) // everything kept, and durable
 }
 
 // contents hashes every file below dir, by its path.

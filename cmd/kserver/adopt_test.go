@@ -4,20 +4,20 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"kserver/cluster/adopt"
+	"kserver/cluster/adopt/adopttest"
 )
 
 // kafkaDirectory unpacks the directory of a stopped Kafka.
 func kafkaDirectory(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if out, err := exec.Command("tar", "-xzf", "../../cluster/adopt/testdata/kafka-4.3.1.tar.gz", "-C", dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	if err := adopttest.Unpack("../../cluster/adopt/testdata/kafka-4.3.1.tar.gz", dir); err != nil {
+		t.Fatal(err)
 	}
 	return filepath.Join(dir, "data")
 }

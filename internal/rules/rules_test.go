@@ -65,6 +65,7 @@ var allowed = []rule{
 	{"cluster/group/...", []string{"cluster/group/...", "cluster/coordinator", "cluster/configs", "engine/...", "protocol/..."}},
 	{"cluster/txn/...", []string{"cluster/txn/...", "cluster/coordinator", "cluster/configs", "engine/...", "protocol/..."}},
 	{"cluster/controller/...", []string{"cluster/controller/...", "cluster/configs", "engine/...", "protocol/..."}},
+	{"cluster/adopt/adopttest", nil},
 	{"cluster/adopt", []string{"cluster/controller", "cluster/configs", "engine/...", "protocol/..."}},
 	{"cluster/replica", []string{"cluster/purgatory", "cluster/configs", "engine", "protocol/..."}},
 	{"cluster/handlers", []string{"cluster/...", "engine", "protocol/...", "sendfile", "internal/histogram"}},
