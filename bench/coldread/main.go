@@ -36,7 +36,8 @@ type options struct {
 	quiet      time.Duration
 	readers    int
 	cold       string
-	coldBytes  int64 // of all readers' partitions together
+	data       string // directory to use and keep; empty for one that is removed
+	coldBytes  int64  // of all readers' partitions together
 	fetchBytes int
 	producers  int
 	rate       float64 // requests per second of all producers
@@ -66,6 +67,7 @@ func newCommand() *cobra.Command {
 	f.DurationVar(&o.quiet, "quiet", 5*time.Second, "time of a quiet phase")
 	f.IntVar(&o.readers, "readers", 2, "readers of the cold log, each of a partition of its own")
 	f.StringVar(&o.cold, "cold", "6GB", "size of the cold log")
+	f.StringVar(&o.data, "data", "", "use, and keep, this data directory; a cold log that is there must be of the same --readers and --cold")
 	f.IntVar(&o.fetchBytes, "fetch-bytes", 1<<20, "most a reader asks for at a time")
 	f.IntVar(&o.producers, "producers", 4, "producers, each with a connection and a partition")
 	f.Float64Var(&o.rate, "rate", 500, "requests per second of all producers, one batch each")

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"kserver/bench/internal/launch"
 	"kserver/bench/internal/observe"
@@ -36,6 +39,12 @@ func run(ctx context.Context, o *options, out io.Writer) error {
 	// Producers and readers sleep in the kernel; none is to wait for a place among the threads that run Go.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), runtime.NumCPU()+o.producers+o.readers))
 	return o.InPlace("coldread", func(p *launch.Place) (err error) {
+		if o.data != "" {
+			p.Dir = o.data
+			if err := os.MkdirAll(p.Dir, 0o755); err != nil {
+				return err
+			}
+		}
 		process, err := p.Start()
 		if err != nil {
 			return err
@@ -57,11 +66,8 @@ func (o *options) measure(ctx context.Context, p *launch.Place, process *launch.
 		return nil, err
 	}
 	defer conn.Close()
-	if err := errors.Join(conn.CreateTopic(coldTopic, o.readers), conn.CreateTopic(tailTopic, o.producers)); err != nil {
+	if err := o.topics(ctx, conn, p.Addr()); err != nil {
 		return nil, err
-	}
-	if err := o.fill(ctx, p.Addr()); err != nil {
-		return nil, fmt.Errorf("fill the cold log: %w", err)
 	}
 	r := &result{}
 	if err := evict(p.Dir); err != nil {
@@ -117,6 +123,24 @@ func (o *options) phase(ctx context.Context, p *launch.Place, process *launch.Pr
 	}
 	ph.produce, ph.tail = t.produced.sorted(), t.consumed.sorted()
 	return ph, nil
+}
+
+// topics makes both topics and fills the cold one, as far as they are not there.
+func (o *options) topics(ctx context.Context, conn *wire.Conn, addr string) error {
+	if err := conn.CreateTopic(tailTopic, o.producers); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		return err
+	}
+	switch err := conn.CreateTopic(coldTopic, o.readers); {
+	case err == nil:
+		if err := o.fill(ctx, addr); err != nil {
+			return fmt.Errorf("fill the cold log: %w", err)
+		}
+		return nil
+	case errors.Is(err, kerr.TopicAlreadyExists):
+		return nil
+	default:
+		return err
+	}
 }
 
 // fill writes the cold log, a connection for each partition.
