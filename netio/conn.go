@@ -50,8 +50,9 @@ type Conn struct {
 	io    connIO
 	links [numLists]connLink
 
-	turn      uint64 // of the loop, to which delivered and shareEnd belong
-	delivered int
+	turn      uint64        // of the loop, to which the next ones belong
+	delivered int           // requests
+	share     int           // ... of so many
 	shareEnd  time.Duration // of the loop's time
 
 	input  input

@@ -54,35 +54,63 @@ func (c *Conn) blocked() bool {
 // wait. The time is looked at every few requests. The requests of a share are
 // divided by the connections that wait for their next one, and once a turn has
 // served a few and taken turnTime, one request is a share: however many connections
-// have much to do, one with little waits for about one request of each.
+// have much to do, one with little waits for about one request of each. One that has
+// no more than modestRequests at once is served all of them: behind those with much
+// to do, each of its requests would wait for one of every one of theirs.
 const (
-	shareRequests = 64
-	shareStep     = 4
-	shareTime     = 500 * time.Microsecond
-	fullShares    = 4
-	turnTime      = fullShares * shareTime
+	shareRequests  = 64
+	shareStep      = 4
+	shareTime      = 500 * time.Microsecond
+	fullShares     = 4
+	turnTime       = fullShares * shareTime
+	modestRequests = 5 // what clients have in flight unless told otherwise
 )
 
 // shareSpent reports that no further frame may be delivered in this turn.
 func (c *Conn) shareSpent() bool {
-	return c.turn == c.loop.turnNo && c.delivered >= shareRequests
+	return c.turn == c.loop.turnNo && c.delivered >= c.share
 }
 
 // mayDeliver reports that a frame may be delivered now.
 func (c *Conn) mayDeliver() bool { return !c.blocked() && !c.late && !c.shareSpent() }
 
+// beginShare measures the connection's share of the turn, once in each. b begins
+// with its next frame and holds what else of it is here.
+func (c *Conn) beginShare(b []byte) {
+	l := c.loop
+	if c.turn == l.turnNo {
+		return
+	}
+	c.turn, c.delivered, c.share = l.turnNo, 0, shareRequests
+	switch waiting, long := len(l.later), l.long(); {
+	case waiting <= fullShares && !long:
+	case modest(b):
+		c.share = modestRequests
+	case long:
+		c.share = 1
+	default:
+		c.share = max(1, min(shareStep, shareRequests/waiting))
+	}
+}
+
+// modest reports that b begins with no more than modestRequests frames.
+func modest(b []byte) bool {
+	for range modestRequests {
+		if len(b) < lengthBytes {
+			return true
+		}
+		n := int(binary.BigEndian.Uint32(b))
+		if n > len(b)-lengthBytes {
+			return true
+		}
+		b = b[lengthBytes+n:]
+	}
+	return len(b) == 0
+}
+
 // takeShare counts a delivery against the share of the turn.
 func (c *Conn) takeShare() {
 	l := c.loop
-	if c.turn != l.turnNo {
-		c.turn, c.delivered = l.turnNo, 0
-		switch waiting := len(l.later); {
-		case l.long():
-			c.delivered = shareRequests - 1
-		case waiting > fullShares:
-			c.delivered = shareRequests - max(1, min(shareStep, shareRequests/waiting))
-		}
-	}
 	if c.delivered++; c.delivered%shareStep != 0 {
 		return
 	}
@@ -90,7 +118,7 @@ func (c *Conn) takeShare() {
 	if c.delivered == shareStep {
 		c.shareEnd = now + shareTime
 	} else if now >= c.shareEnd {
-		c.delivered = max(c.delivered, shareRequests)
+		c.share = min(c.share, c.delivered)
 	}
 }
 
@@ -149,6 +177,7 @@ func (c *Conn) deliverFrom(p []byte) []byte {
 		if len(p)-lengthBytes < n {
 			break
 		}
+		c.beginShare(p)
 		c.deliver(p[lengthBytes:lengthBytes+n:lengthBytes+n], false)
 		p = p[lengthBytes+n:]
 	}
@@ -192,6 +221,7 @@ func (c *Conn) deliverBuffered() {
 		if in.buffered() < lengthBytes+n {
 			return
 		}
+		c.beginShare(in.buf[in.start:in.end])
 		from := in.start + lengthBytes
 		whole := in.start == 0 && in.end == from+n
 		in.start = from + n

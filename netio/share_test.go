@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"bytes"
 	"testing"
 	"time"
 )
@@ -11,13 +12,17 @@ func TestShareShrinks(t *testing.T) {
 		name    string
 		waiting int  // connections that come again in a later turn
 		long    bool // the turn has taken its time
+		here    int  // requests that have arrived
 		want    int
 	}{
-		{"alone", 0, false, shareRequests},
-		{"few wait", fullShares, false, shareRequests},
-		{"some wait", shareRequests / 2, false, 2},
-		{"many wait", 10 * shareRequests, false, 1},
-		{"long turn", 0, true, 1},
+		{"alone", 0, false, shareRequests, shareRequests},
+		{"few wait", fullShares, false, shareRequests, shareRequests},
+		{"some wait", shareRequests / 2, false, shareRequests, 2},
+		{"many wait", 10 * shareRequests, false, shareRequests, 1},
+		{"long turn", 0, true, shareRequests, 1},
+		{"many wait for few", 10 * shareRequests, false, modestRequests, modestRequests},
+		{"few in a long turn", 0, true, modestRequests, modestRequests},
+		{"one more than few", 10 * shareRequests, true, modestRequests + 1, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := &Loop{srv: &Server{}, start: time.Now(), turnNo: 1, later: make([]*Conn, tt.waiting)}
@@ -27,8 +32,10 @@ func TestShareShrinks(t *testing.T) {
 				l.shares, l.sharesTurn = fullShares, l.turnNo
 			}
 			c := &Conn{loop: l}
+			frames := bytes.Repeat([]byte{0, 0, 0, 1, 'x'}, tt.here)
 			n := 0
 			for !c.shareSpent() {
+				c.beginShare(frames[5*n:])
 				c.takeShare()
 				n++
 				c.shareEnd = time.Hour // the time of the share is not asked about
