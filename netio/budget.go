@@ -17,9 +17,9 @@ type inputBudget struct {
 
 func (b *inputBudget) spent() bool { return b.used.Load() >= b.limit }
 
-// begun reports that a quarter is taken: from here on answers that nobody reads
-// must not add up.
-func (b *inputBudget) begun() bool { return b.used.Load() >= b.limit/4 }
+// begun reports that an eighth is taken: from here on answers that nobody reads, and
+// requests that wait to be served, must not add up.
+func (b *inputBudget) begun() bool { return b.used.Load() >= b.limit/8 }
 
 // spentFor is spent for a connection that holds so many bytes: the last quarter
 // is for those that hold little, so that a few large senders do not stop all the

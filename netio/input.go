@@ -14,10 +14,10 @@ const (
 	// reading. Small enough to bound memory, large enough that a short pause
 	// needs no system call.
 	readAheadBytes = 64 << 10
-	// standingAheadBytes is the same while the peer takes no output, or too little of
+	// littleAheadBytes is the same while the peer takes no output, or too little of
 	// it: who does not read its answers is in no hurry to have more of its requests
-	// read.
-	standingAheadBytes = 4 << 10
+	// read. And it is for all while an eighth of the budget is taken.
+	littleAheadBytes = 4 << 10
 	// directBytes is the rest of a frame from which a back-end that reads with
 	// plain calls reads straight into the frame's buffer.
 	directBytes = 16 << 10
@@ -343,14 +343,18 @@ func (c *Conn) onReadEnd(err error) {
 	}
 }
 
+// readAhead is how much the connection may buffer while its frames are not delivered.
+func (c *Conn) readAhead() int {
+	if c.unread() || c.loop.srv.budget.begun() {
+		return littleAheadBytes
+	}
+	return readAheadBytes
+}
+
 // updateReading tells the driver whether to read.
 func (c *Conn) updateReading() {
 	in := &c.input
-	ahead := readAheadBytes
-	if c.unread() {
-		ahead = standingAheadBytes
-	}
-	want := !in.eof && !c.ending && !(!c.mayDeliver() && in.buffered() >= ahead) && !c.starve()
+	want := !in.eof && !c.ending && !(!c.mayDeliver() && in.buffered() >= c.readAhead()) && !c.starve()
 	if want != c.io.reading {
 		c.io.reading = want
 		if !want {

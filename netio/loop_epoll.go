@@ -141,6 +141,9 @@ func (d *epollDriver) read(c *Conn) {
 		direct := p != nil
 		if !direct {
 			p = d.scratch
+			if !c.mayDeliver() {
+				p = p[:c.readAhead()]
+			}
 		}
 		n, err := readNow(c.fd, p)
 		switch {

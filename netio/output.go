@@ -83,7 +83,7 @@ func (o *output) standing(turn uint64) bool {
 }
 
 // unreadBytes is how much output a connection may have queued to be served on
-// while a quarter of the budget is taken.
+// while an eighth of the budget is taken.
 const unreadBytes = 4 << 10
 
 // unread reports that the peer has to read its answers before further requests

@@ -51,10 +51,10 @@ func TestShareShrinks(t *testing.T) {
 	}
 }
 
-// While the memory is a quarter full, little unread output stops the service.
+// While the memory is an eighth full, little unread output stops the service.
 func TestUnreadOutputWhileMemoryIsTaken(t *testing.T) {
 	s := &Server{cfg: Config{MaxQueuedOutputBytes: 1 << 20}}
-	s.budget.limit = 4 << 20
+	s.budget.limit = 8 << 20
 	c := &Conn{loop: &Loop{srv: s}}
 	for _, tt := range []struct {
 		queued int
@@ -65,7 +65,7 @@ func TestUnreadOutputWhileMemoryIsTaken(t *testing.T) {
 		{1<<20 + 1, 0, true},
 		{unreadBytes + 1, 1<<20 - 1, false},
 		{unreadBytes + 1, 1 << 20, true},
-		{unreadBytes, 4 << 20, false},
+		{unreadBytes, 8 << 20, false},
 	} {
 		c.output.queued = tt.queued
 		s.budget.used.Store(tt.used)
