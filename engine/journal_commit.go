@@ -11,6 +11,10 @@ import (
 // partitions 257, 382 and 342 MB/s.
 const journalBytesPerSync = 128 << 10
 
+// journalLoneBytes is up to how many bytes of one file go to the journal although no sync is saved. A sync of blocks that
+// were written before changes no metadata: of 4 KiB it took 0.19 ms where that of a growing file took 0.29 ms.
+const journalLoneBytes = 32 << 10
+
 // departure is a log, or a deleted log's name, that leaves the commit journal.
 type departure struct {
 	log  *Log // nil: it was deleted
@@ -130,16 +134,16 @@ func (c *committer) sync(targets []syncTarget, names int) error {
 	return err
 }
 
-// syncsSaved is how many syncs the round is spared if the commit goes to the journal; 0 if it should not go there.
-func (c *commit) syncsSaved() int {
+// syncsSaved is how many syncs the round is spared if the commit goes to the journal, 0 if it should not go there, and
+// the bytes that it has then.
+func (c *commit) syncsSaved() (syncs int, bytes int64) {
 	if c.err != nil || len(c.ranges) == 0 || c.log.outside.Load() > 0 || len(filepath.Base(c.dir)) > maxJournalName {
-		return 0
+		return 0, 0
 	}
-	var bytes int64
 	for _, r := range c.ranges {
 		bytes += r.to - r.from
 	}
-	syncs := len(c.ranges)
+	syncs = len(c.ranges)
 	if c.syncNames {
 		syncs++
 	}
@@ -147,9 +151,9 @@ func (c *commit) syncsSaved() int {
 		syncs++
 	}
 	if bytes > int64(syncs)*journalBytesPerSync {
-		return 0
+		return 0, 0
 	}
-	return syncs
+	return syncs, bytes
 }
 
 // chooseJournal decides which commits of a round the journal takes, and prepares the frame for them. file is nil when
@@ -161,12 +165,13 @@ func (c *committer) chooseJournal(commits []commit) (frame *journalFrame, file *
 		return nil, nil, 0
 	}
 	ready := j.ready.Load() // before a log says whether it may go there: see leaveJournal
-	saved := -1             // for the journal's own
+	saved, bytes := 0, int64(0)
 	for i := range commits {
-		commits[i].saves = commits[i].syncsSaved()
-		saved += commits[i].saves
+		var n int64
+		commits[i].saves, n = commits[i].syncsSaved()
+		saved, bytes = saved+commits[i].saves, bytes+n
 	}
-	if saved <= 0 {
+	if saved == 0 || saved == 1 && bytes > journalLoneBytes { // one is the journal's own
 		return nil, nil, 0
 	}
 	if !ready {

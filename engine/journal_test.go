@@ -19,7 +19,12 @@ func journalConfig(fsys vfs.FS) Config {
 // journaledLogs opens a manager with n logs, and appends rounds batches to each, one round of commits after the other.
 func journaledLogs(t testing.TB, fsys vfs.FS, n, rounds int) (*LogManager, []*Log) {
 	t.Helper()
-	m, err := tryOpen(journalConfig(fsys))
+	return journaledLogsOf(t, journalConfig(fsys), n, rounds)
+}
+
+func journaledLogsOf(t testing.TB, cfg Config, n, rounds int) (*LogManager, []*Log) {
+	t.Helper()
+	m, err := tryOpen(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,36 +134,38 @@ func TestF3JournalVouchesForWhatItContinues(t *testing.T) {
 	}
 }
 
-// One log at a time, and large batches, go straight to their segments.
-func TestJournalIsForManySmallFiles(t *testing.T) {
-	mem := vfs.NewMem()
-	m, logs := journaledLogs(t, mem, 4, 4)
+// Large batches go straight to their segments, and those of one log already when they are of medium size.
+func TestJournalIsForSmallWrites(t *testing.T) {
+	small := journalConfig(vfs.NewMem())
+	small.JournalBytes = journalFiles << 20
+	m, logs := journaledLogsOf(t, small, 4, 4)
 	defer m.Close()
 	rounds := func() uint64 { return m.Dirs()[0].Commits.Journal.Rounds }
-	before := rounds()
-	for range 3 {
-		appendBatch(t, logs[0], batchSpec{})
-		m.step()
-	}
-	if rounds() != before {
-		t.Error("rounds of one log went to the journal")
-	}
 	cfg := testLogConfig()
 	cfg.SegmentBytes = 1 << 30
 	for _, l := range logs {
 		l.SetConfig(cfg)
-		appendBatch(t, l, batchSpec{padBytes: 3 * journalBytesPerSync})
 	}
-	m.step()
-	if rounds() != before {
-		t.Error("large batches were written twice")
-	}
-	for _, l := range logs {
-		appendBatch(t, l, batchSpec{})
-	}
-	m.step()
-	if rounds() != before+1 {
-		t.Error("small batches of several logs did not go to the journal")
+	for _, c := range []struct {
+		name      string
+		logs      []*Log
+		padBytes  int
+		journaled uint64
+	}{
+		{"small batch of one log", logs[:1], 0, 1},
+		{"medium batch of one log", logs[:1], 2 * journalLoneBytes, 0},
+		{"small batches of several logs", logs, 0, 1},
+		{"medium batches of several logs", logs, 2 * journalLoneBytes, 1},
+		{"large batches of several logs", logs, 3 * journalBytesPerSync, 0},
+	} {
+		before := rounds()
+		for _, l := range c.logs {
+			appendBatch(t, l, batchSpec{padBytes: c.padBytes})
+		}
+		m.step()
+		if got := rounds() - before; got != c.journaled {
+			t.Errorf("%s: %d rounds went to the journal, want %d", c.name, got, c.journaled)
+		}
 	}
 }
 
