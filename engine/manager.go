@@ -336,7 +336,7 @@ func (m *LogManager) OpenFiles() int { return m.pool.openFiles() }
 // The rename is not synced: whoever decides about partitions deletes a directory that comes back again. A log
 // in an offline directory is only forgotten; that directory, too, may come back.
 //
-// Errors: ErrLogClosed if there is no such log, ErrStorage.
+// Errors: ErrLogClosed if there is no such log or the manager is being closed, ErrStorage.
 func (m *LogManager) Delete(tp TopicPartition) error {
 	l, err := m.retire(tp, deleteDirSuffix)
 	if err == nil && l.dir.offline() == nil {
@@ -361,6 +361,9 @@ func (m *LogManager) SetAside(tp TopicPartition) (dir string, err error) {
 func (m *LogManager) retire(tp TopicPartition, suffix string) (*Log, error) {
 	m.createMu.Lock()
 	defer m.createMu.Unlock()
+	if m.closed { // the files are being written out, under their names
+		return nil, fmt.Errorf("%w: %s", ErrLogClosed, tp)
+	}
 	l, ok := m.Log(tp)
 	if !ok {
 		return nil, fmt.Errorf("%w: %s does not exist", ErrLogClosed, tp)
@@ -480,8 +483,8 @@ func (m *LogManager) logCheckpointError(err error) {
 }
 
 // Close syncs and closes all logs so that the next start needs no recovery, and gives the directories back.
-// Appends get ErrLogClosed from its beginning on. A directory that cannot be closed cleanly, or has logs that were
-// not recovered yet, is recovered after the next start. Call it once.
+// Appends and deletions get ErrLogClosed from its beginning on. A directory that cannot be closed cleanly, or has logs
+// that were not recovered yet, is recovered after the next start. Call it once.
 func (m *LogManager) Close() error {
 	m.createMu.Lock()
 	m.closed = true

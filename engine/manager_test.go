@@ -549,3 +549,44 @@ func TestSteadyAppendAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// dirSyncHook calls f before the first sync of a directory.
+type dirSyncHook struct {
+	vfs.FS
+	dir  string
+	f    func()
+	once sync.Once
+}
+
+func (h *dirSyncHook) SyncDir(path string) error {
+	if path == h.dir && h.f != nil {
+		h.once.Do(h.f)
+	}
+	return h.FS.SyncDir(path)
+}
+
+// A manager that is being closed writes the files of its logs out under their names, and nobody may rename them: the
+// directory would count as broken.
+func TestNothingIsDeletedWhileTheManagerCloses(t *testing.T) {
+	hook := &dirSyncHook{FS: vfs.NewMem(), dir: "/data/" + testTP.String()}
+	m := openManager(t, Config{FS: hook, stepped: true})
+	l := create(t, m, testTP, testLogConfig())
+	appendBatch(t, l, batchSpec{pid: 3})
+	m.step()
+	asked := false
+	hook.f = func() {
+		asked = true
+		if err := m.Delete(testTP); !errors.Is(err, ErrLogClosed) {
+			t.Errorf("deletion while the manager closes: %v", err)
+		}
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hook.Stat("/data/" + cleanShutdownFile); !asked || err != nil {
+		t.Errorf("deletion was tried %v, clean shutdown: %v", asked, err)
+	}
+	if _, err := m.SetAside(testTP); !errors.Is(err, ErrLogClosed) {
+		t.Errorf("setting aside behind the end of the manager: %v", err)
+	}
+}
