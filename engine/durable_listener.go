@@ -9,6 +9,24 @@ type DurableListener interface {
 	Failed(err error)
 }
 
+// LogStartListener is a DurableListener that hears of the log start as well.
+type LogStartListener interface {
+	DurableListener
+	// LogStartMoved: the log start offset is start now. It may be called with the log's appends held up, so what holds
+	// for Durable holds for it.
+	LogStartMoved(start int64)
+}
+
+// logStartMoved tells the listener. viewMu must not be held.
+func (l *Log) logStartMoved(start int64) {
+	l.viewMu.Lock()
+	listener, ok := l.listener.(LogStartListener)
+	l.viewMu.Unlock()
+	if ok {
+		listener.LogStartMoved(start)
+	}
+}
+
 // DurableFuncs makes a DurableListener of two functions; either may be nil.
 type DurableFuncs struct {
 	OnDurable func(end int64)

@@ -101,6 +101,7 @@ func (l *Log) deleteOldest(n int) error {
 	l.publishOffsets(start, l.highWatermark.Load(), l.logEnd.Load())
 	l.viewMu.Unlock()
 	l.epochs.truncateFromStart(start)
+	l.logStartMoved(start)
 	// Oldest first, each name durable before the next goes: a crash leaves a log without a hole.
 	for i, s := range gone {
 		if err := l.deleteSegment(s, i+1 < len(gone)); err != nil {

@@ -245,6 +245,7 @@ func (l *Log) SetLogStartOffset(offset int64) error {
 	if err != nil {
 		return err
 	}
+	l.logStartMoved(offset)
 	if planted(bugStartNotDurable) {
 		return nil
 	}

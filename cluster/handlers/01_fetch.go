@@ -39,7 +39,7 @@ type delayedFetch struct {
 	minBytes, maxBytes int64
 	maxWait            time.Duration
 	parts              []*replica.Partition // by index of ctx.Partitions; nil when not found
-	found              int                  // parts that are not nil
+	found              int                  // parts that are not nil, and quiet ones of the session
 	errs               []*protocol.Error    // why a part is nil
 	results            []replica.FetchResult
 	bytes              int64 // of the last read
@@ -153,7 +153,7 @@ func (f *delayedFetch) readHead() {
 	req, h := &f.req, &f.head
 	*h = replica.FetchHead{
 		SessionID: req.SessionID, SessionEpoch: req.SessionEpoch, UsesTopicID: req.Version >= 13,
-		Partitions: h.Partitions[:0], Forgotten: h.Forgotten[:0],
+		Isolation: replica.Isolation(req.Isolation), Partitions: h.Partitions[:0], Forgotten: h.Forgotten[:0],
 	}
 	for i := range req.Topics {
 		t := &req.Topics[i]
@@ -183,6 +183,7 @@ func (f *delayedFetch) readHead() {
 func (f *delayedFetch) resolve() {
 	n := len(f.ctx.Partitions)
 	f.parts, f.errs, f.results = resized(f.parts, n), resized(f.errs, n), resized(f.results, n)
+	f.found = f.ctx.Quiet()
 	for i := range f.ctx.Partitions {
 		p := &f.ctx.Partitions[i]
 		var t *replica.Topic
@@ -244,6 +245,15 @@ func (f *delayedFetch) release() {
 // delayed.Complete.
 func (f *delayedFetch) finish() {
 	f.unwatch()
+	if f.ctx.InSession() {
+		if err := f.ctx.Again(); err != nil {
+			f.r.chargeTime()
+			f.r.async = false
+			f.replyNoData(err.Code, f.ctx.SessionID())
+			return
+		}
+		f.resolve()
+	}
 	if len(f.parts) <= fetchOnLoop && f.read(true) {
 		f.reply()
 		return
@@ -264,7 +274,7 @@ func (f *delayedFetch) reply() {
 		f.replyNoData(protocol.None, f.ctx.GiveUp())
 		return
 	}
-	told, err := f.ctx.Finish(f.results)
+	told, err := f.ctx.Finish(f.results, f.parts)
 	if err != nil {
 		f.release()
 		f.replyNoData(err.Code, f.ctx.SessionID())

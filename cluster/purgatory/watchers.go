@@ -1,6 +1,9 @@
 package purgatory
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Watcher is woken by a partition it watches.
 type Watcher interface {
@@ -12,8 +15,9 @@ type Watcher interface {
 
 // Watchers is the set of watchers of one partition.
 type Watchers struct {
-	mu   sync.Mutex
-	list []watch
+	signals atomic.Uint64
+	mu      sync.Mutex
+	list    []watch
 }
 
 type watch struct {
@@ -28,6 +32,10 @@ func (s *Watchers) Watch(w Watcher, token int32) {
 	s.list = append(s.list, watch{w, token})
 	s.mu.Unlock()
 }
+
+// Signals is how often Signal has begun. Whoever reads it before what is watched, and
+// finds it the same after Watch, has missed nothing.
+func (s *Watchers) Signals() uint64 { return s.signals.Load() }
 
 // Forget removes w, which had the given token. It is a no-op when w is gone.
 func (s *Watchers) Forget(w Watcher, token int32) {
@@ -47,6 +55,7 @@ func (s *Watchers) Forget(w Watcher, token int32) {
 // Signal wakes every watcher and drops those that are done. The lock is held
 // meanwhile, so Watcher.Signal must not call Watch or Forget of this set.
 func (s *Watchers) Signal() {
+	s.signals.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	kept := s.list[:0]

@@ -31,7 +31,6 @@ func (p *Partition) DeleteRecords(offset int64) (lowWatermark int64, _ *protocol
 	if err := p.log.SetLogStartOffset(offset); err != nil {
 		return -1, KafkaError(err)
 	}
-	p.fetch.Signal() // those that wait below the new start
 	return p.log.LogStartOffset(), nil
 }
 

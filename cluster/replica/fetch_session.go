@@ -1,18 +1,32 @@
 package replica
 
 import (
-	"container/list"
-	"math"
-	"math/rand/v2"
+	"cmp"
+	"slices"
 	"sync"
 	"time"
-
-	"kserver/protocol"
 )
 
 // Fetch sessions (KIP-227): a consumer names its partitions once; later
 // requests name what changed, and answers name what is new. The broker keeps
 // the list, with what it last told about each partition.
+//
+// A fetch costs what changed, not what is subscribed. Of the session's partitions it
+// reads those that may have something to tell. The others are quiet: when they were
+// last read there was nothing behind the fetch offset, nothing of that was new to the
+// client, and the partition has not signalled since.
+//
+//	Begin: put   ---> news ---> read, told, at its end (Finish) ---> quiet
+//	                   ^                                               |
+//	                   +------------------ Signal ---------------------+
+//
+// A session watches its quiet partitions for good, and the others while a fetch waits;
+// who has been signalled, and has no fetch waiting, is not signalled again before
+// it has been read. So appends to a partition that is read anyway cost the session
+// nothing.
+//
+// Order of locks: Watchers of a partition, then FetchSession.mu, then the log's.
+// SessionCache.mu is never held together with a session's.
 
 const (
 	// FinalEpoch closes the session named by a request; it asks for a full
@@ -29,8 +43,7 @@ const (
 
 	// maxSessionPartitions is the most partitions of one session, and
 	// maxCachedPartitions of all together: a session costs its client one request
-	// and us memory for as long as it is kept, and every later request, however
-	// short, the time to look at all of them. A fetch of more goes on without a
+	// and us memory for as long as it is kept. A fetch of more goes on without a
 	// session. Kafka bounds the number of sessions only.
 	maxSessionPartitions = 10_000
 	maxCachedPartitions  = 200_000
@@ -52,298 +65,226 @@ type FetchPartition struct {
 	state *sessionPartition // nil without a session
 }
 
-// sessionPartition is what a session remembers of a partition.
-type sessionPartition struct {
-	FetchPartition
-	highWatermark  int64 // as last told; -1 never, or after an error
-	logStartOffset int64
-	element        *list.Element // in FetchSession.order
-}
+// SameTopic reports whether both are partitions of one topic.
+func (k *SessionKey) SameTopic(o *SessionKey) bool { return k.Topic == o.Topic && k.ID == o.ID }
 
-// FetchSession is one consumer's list of partitions. A fetch takes a copy of
-// the list: a client that gave up a waiting fetch may send the next one on
-// another connection before the first has ended.
+// FetchSession is one consumer's list of partitions. A fetch takes a copy of what it
+// reads: a client that gave up a waiting fetch may send the next one on another
+// connection before the first has ended.
 type FetchSession struct {
 	ID          int32
 	usesTopicID bool
 
-	mu    sync.Mutex
-	epoch int32 // of the next request
-	parts map[SessionKey]*sessionPartition
-	order *list.List // of *sessionPartition, in the order they are read
+	mu        sync.Mutex
+	epoch     int32 // of the next request
+	isolation Isolation
+	parts     map[SessionKey]*sessionPartition
+	news      []*sessionPartition // not quiet
+	lastTurn  int64
+	waiting   Waiter // the fetch that waits, nil when none does
+	closed    bool
 
 	lastUsed time.Time // guarded by SessionCache.mu
 	size     int       // guarded by SessionCache.mu
 }
 
-// SessionCache holds the broker's fetch sessions, at most Slots of them
-// (max.incremental.fetch.session.cache.slots), of maxCachedPartitions together.
-type SessionCache struct {
-	slots int
-	now   func() time.Time
-
-	mu       sync.Mutex
-	sessions map[int32]*FetchSession
-	parts    int // of all sessions
-	evicted  int64
+// Waiter is a fetch that waits for bytes.
+type Waiter interface {
+	// Counted is told that more bytes could be read, or less if it is negative; over
+	// says that waiting is over whatever the sum. It reports whether the wait is over.
+	// It must not block, or call the session.
+	Counted(more int64, over bool) (done bool)
 }
 
-// NewSessionCache makes a cache of that many slots; 0 serves no sessions.
-func NewSessionCache(slots int, now func() time.Time) *SessionCache {
-	return &SessionCache{slots: slots, now: now, sessions: map[int32]*FetchSession{}}
+// sessionPartition is what a session remembers of a partition. The session's mu guards
+// it, except for a partition that has left the session.
+type sessionPartition struct {
+	FetchPartition
+	session        *FetchSession
+	highWatermark  int64 // as last told; -1 never, or after an error
+	logStartOffset int64
+	turn           int64 // its place in the order: who has a lower one is read first
+	news           bool  // it is in FetchSession.news
+	gone           bool  // it has left the session
+	counted        int64 // bytes that the waiting fetch counts
+	watch          *sessionWatch
 }
 
-// Len is the number of sessions.
-func (c *SessionCache) Len() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.sessions)
+// sessionWatch is the eye of a session on a partition: it goes with that partition when
+// another topic takes the name. The session's mu guards link and linked.
+type sessionWatch struct {
+	of     *sessionPartition
+	on     *Partition
+	link   int32 // counts the times that it was added to the partition's watchers: the token
+	linked bool  // it is among them, or soon will be
 }
 
-// get finds a session and marks it used.
-func (c *SessionCache) get(id int32) *FetchSession {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.sessions[id]
-	if s != nil {
-		s.lastUsed = c.now()
-	}
-	return s
-}
-
-// Close drops a session. Unknown ids are no error.
-func (c *SessionCache) Close(id int32) {
-	c.mu.Lock()
-	c.drop(id)
-	c.mu.Unlock()
-}
-
-// drop removes a session. Called with mu.
-func (c *SessionCache) drop(id int32) {
-	if s := c.sessions[id]; s != nil {
-		c.parts -= s.size
-		delete(c.sessions, id)
-	}
-}
-
-// resize notes that a session has now size partitions. It drops one that has
-// become too large and reports false.
-func (c *SessionCache) resize(s *FetchSession, size int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.sessions[s.ID] != s {
-		return true // evicted meanwhile; nobody counts it any more
-	}
-	c.parts += size - s.size
-	s.size = size
-	if size > maxSessionPartitions || c.parts > maxCachedPartitions {
-		c.drop(s.ID)
-		return false
-	}
-	return true
-}
-
-// add makes a session of the partitions if there is, or can be made, room:
-// nil otherwise. A full cache gives up the session idle longest, if that is
-// longer than sessionEvictionAge, else the smallest, if it is smaller.
-func (c *SessionCache) add(parts []FetchPartition, usesTopicID bool) *FetchSession {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := c.now()
-	if len(parts) > maxSessionPartitions || len(c.sessions) >= c.slots && !c.evict(now, len(parts)) || c.parts+len(parts) > maxCachedPartitions {
-		return nil
-	}
-	c.parts += len(parts)
-	s := &FetchSession{
-		ID: c.newID(), usesTopicID: usesTopicID, epoch: InitialEpoch + 1,
-		parts: make(map[SessionKey]*sessionPartition, len(parts)), order: list.New(),
-		lastUsed: now, size: len(parts),
-	}
+func newSession(id int32, usesTopicID bool, parts []FetchPartition) *FetchSession {
+	s := &FetchSession{ID: id, usesTopicID: usesTopicID, epoch: InitialEpoch + 1, parts: make(map[SessionKey]*sessionPartition, len(parts))}
 	for i := range parts {
 		s.put(&parts[i])
 	}
-	c.sessions[s.ID] = s
 	return s
-}
-
-func (c *SessionCache) evict(now time.Time, size int) bool {
-	var victim *FetchSession
-	for _, s := range c.sessions {
-		switch {
-		case now.Sub(s.lastUsed) > sessionEvictionAge:
-			if victim == nil || s.lastUsed.Before(victim.lastUsed) || now.Sub(victim.lastUsed) <= sessionEvictionAge {
-				victim = s
-			}
-		case s.size < size && (victim == nil || now.Sub(victim.lastUsed) <= sessionEvictionAge && s.size < victim.size):
-			victim = s
-		}
-	}
-	if victim == nil {
-		return false
-	}
-	c.drop(victim.ID)
-	c.evicted++
-	return true
-}
-
-func (c *SessionCache) newID() int32 {
-	for {
-		id := rand.Int32N(math.MaxInt32) + 1
-		if id != InvalidSessionID && c.sessions[id] == nil {
-			return id
-		}
-	}
 }
 
 // put adds p, or changes what the session has of it. Called with mu, or before
 // the session is shared.
 func (s *FetchSession) put(p *FetchPartition) {
-	if old := s.parts[p.SessionKey]; old != nil {
-		old.FetchRequest = p.FetchRequest
-		return
+	k := s.parts[p.SessionKey]
+	if k == nil {
+		s.lastTurn++
+		k = &sessionPartition{FetchPartition: *p, session: s, highWatermark: -1, logStartOffset: -1, turn: s.lastTurn}
+		k.state = k
+		s.parts[k.SessionKey] = k
 	}
-	n := &sessionPartition{FetchPartition: *p, highWatermark: -1, logStartOffset: -1}
-	n.state = n
-	n.element = s.order.PushBack(n)
-	s.parts[n.SessionKey] = n
+	k.FetchRequest = p.FetchRequest
+	s.note(k)
 }
 
-func (s *FetchSession) forget(k SessionKey) {
-	if p := s.parts[k]; p != nil {
-		s.order.Remove(p.element)
-		delete(s.parts, k)
+// note has p read by the next fetch. Called with mu.
+func (s *FetchSession) note(p *sessionPartition) {
+	if !p.news && !p.gone {
+		p.news, p.counted = true, 0
+		s.news = append(s.news, p)
 	}
 }
 
-// SameTopic reports whether both are partitions of one topic.
-func (k *SessionKey) SameTopic(o *SessionKey) bool { return k.Topic == o.Topic && k.ID == o.ID }
-
-// FetchContext is one fetch request seen through its session. It can be used for one
-// request after another.
-type FetchContext struct {
-	// Partitions to read, in order.
-	Partitions []FetchPartition
-	told       []int
-	cache      *SessionCache
-	session    *FetchSession // nil for a full fetch without a session
-	epoch      int32         // the session's next epoch after this request
-	full       bool
+// noteAll has all partitions read by the next fetch. Called with mu.
+func (s *FetchSession) noteAll() {
+	for _, p := range s.parts {
+		s.note(p)
+	}
 }
 
-// FetchHead is what a fetch request says of its session and partitions.
-type FetchHead struct {
-	SessionID, SessionEpoch int32
-	UsesTopicID             bool // v13+
-	Partitions              []FetchPartition
-	Forgotten               []SessionKey
+// settle drops from the news who is quiet. Called with mu.
+func (s *FetchSession) settle() {
+	s.news = slices.DeleteFunc(s.news, func(p *sessionPartition) bool { return !p.news })
 }
 
-// Begin resolves the session of a request for x, in place of what x was before. x has
-// copies of what it needs of h, but for the names of topics.
-func (c *SessionCache) Begin(h *FetchHead, x *FetchContext) *protocol.Error {
-	*x = FetchContext{Partitions: x.Partitions[:0], told: x.told[:0], cache: c}
-	if h.SessionEpoch == FinalEpoch || h.SessionEpoch == InitialEpoch {
-		if h.SessionID != InvalidSessionID {
-			c.Close(h.SessionID)
-		}
-		x.full = true
-		if h.SessionEpoch == InitialEpoch && len(h.Partitions) > 0 && c.slots > 0 {
-			if s := c.add(h.Partitions, h.UsesTopicID); s != nil {
-				x.session, x.epoch, x.Partitions = s, s.epoch, s.list(x.Partitions)
-				return nil
-			}
-		}
-		x.Partitions = append(x.Partitions, h.Partitions...)
+// leave takes a partition out of the session and returns its watch, to be forgotten when
+// mu is free; nil when there is none. Called with mu.
+func (s *FetchSession) leave(k SessionKey) *sessionWatch {
+	p := s.parts[k]
+	if p == nil {
 		return nil
 	}
-	s := c.get(h.SessionID)
-	if s == nil {
-		return protocol.Errorf(protocol.FetchSessionIDNotFound, "fetch session %d was not found", h.SessionID)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.epoch != h.SessionEpoch:
-		return protocol.Errorf(protocol.InvalidFetchSessionEpoch, "fetch session %d expects epoch %d, not %d", h.SessionID, s.epoch, h.SessionEpoch)
-	case s.usesTopicID != h.UsesTopicID:
-		return protocol.Errorf(protocol.FetchSessionTopicIDError, "fetch session %d names its topics the other way", h.SessionID)
-	}
-	if s.epoch == math.MaxInt32 {
-		s.epoch = InitialEpoch + 1
-	} else {
-		s.epoch++
-	}
-	for i := range h.Partitions {
-		s.put(&h.Partitions[i])
-	}
-	for _, k := range h.Forgotten {
-		s.forget(k)
-	}
-	if len(s.parts) == 0 {
-		c.Close(s.ID)
-		x.full = true
-		return nil
-	}
-	if !c.resize(s, len(s.parts)) {
-		return protocol.Errorf(protocol.FetchSessionIDNotFound, "fetch session %d has become too large", h.SessionID)
-	}
-	x.Partitions, x.session, x.epoch = s.list(x.Partitions), s, s.epoch
-	return nil
+	delete(s.parts, k)
+	p.news, p.gone = false, true
+	return p.watch
 }
 
-// list appends copies of the session's partitions in their order. Called as put.
+// list appends copies of the partitions that are not quiet, in the session's order.
+// Called with mu, or before the session is shared.
 func (s *FetchSession) list(out []FetchPartition) []FetchPartition {
-	for e := s.order.Front(); e != nil; e = e.Next() {
-		out = append(out, e.Value.(*sessionPartition).FetchPartition)
+	slices.SortFunc(s.news, func(a, b *sessionPartition) int { return cmp.Compare(a.turn, b.turn) })
+	for _, p := range s.news {
+		out = append(out, p.FetchPartition)
 	}
 	return out
 }
 
-// SessionID is the id the answer carries.
-func (x *FetchContext) SessionID() int32 {
-	if x.session == nil {
-		return InvalidSessionID
-	}
-	return x.session.ID
-}
-
-// GiveUp says that the answer will be without partitions, and returns the session
-// id it carries. A session that this request would have begun is none: the client
-// begins anew.
-func (x *FetchContext) GiveUp() int32 {
-	if x.full && x.session != nil {
-		x.cache.Close(x.session.ID)
-		x.session = nil
-	}
-	return x.SessionID()
-}
-
-// Finish decides which results the answer carries and remembers what it tells: the
-// partitions at these indexes, in order. It fails when the session has moved on while
-// the fetch waited.
-func (x *FetchContext) Finish(results []FetchResult) (told []int, err *protocol.Error) {
-	s := x.session
+// close leaves the session's partitions, and ends the wait of its fetch. The session of
+// nothing, nil, may be closed, too.
+func (s *FetchSession) close() {
 	if s == nil {
-		for i := range results {
-			x.told = append(x.told, i)
-		}
-		return x.told, nil
+		return
 	}
 	s.mu.Lock()
+	s.closed = true
+	s.endWait()
+	left := make([]*sessionWatch, 0, len(s.parts))
+	for _, p := range s.parts {
+		if p.watch != nil {
+			left = append(left, p.watch)
+		}
+	}
+	s.mu.Unlock()
+	forget(left)
+}
+
+// endWait has the fetch that waits answered. Called with mu.
+func (s *FetchSession) endWait() {
+	if s.waiting != nil {
+		s.waiting.Counted(0, true)
+		s.waiting = nil
+	}
+}
+
+// forget ends watches of a session that has been closed, or that their partitions have
+// left. The session's mu must not be held.
+func forget(left []*sessionWatch) {
+	for _, w := range left {
+		s := w.of.session
+		s.mu.Lock()
+		token := w.link
+		s.mu.Unlock()
+		w.on.Forget(w, token) // whoever adds it after that sees that it has ended
+	}
+}
+
+// watchOf is the watch of p on a partition. Called with mu.
+func (p *sessionPartition) watchOf(on *Partition) *sessionWatch {
+	if p.watch == nil || p.watch.on != on {
+		p.watch = &sessionWatch{of: p, on: on}
+	}
+	return p.watch
+}
+
+// add adds w to its partition's watchers, unless it is among them. Then it signals w
+// itself if the partition has signalled since its count of signals was seen, or in any
+// case with look. mu must not be held.
+func (w *sessionWatch) add(seen uint64, look bool) {
+	s := w.of.session
+	s.mu.Lock()
+	adds := !w.linked
+	if adds {
+		w.link++
+		w.linked = true
+	}
+	token := w.link
+	s.mu.Unlock()
+	if adds {
+		w.on.Watch(w, token)
+	}
+	s.mu.Lock()
+	ended := s.closed || w.of.gone
+	s.mu.Unlock()
+	if look || ended || w.on.Signals() != seen {
+		if w.Signal(token) {
+			w.on.Forget(w, token)
+		}
+	}
+}
+
+// Signal implements purgatory.Watcher: the partition has something to tell.
+func (w *sessionWatch) Signal(token int32) (done bool) {
+	p := w.of
+	s := p.session
+	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.epoch != x.epoch {
-		return nil, protocol.Errorf(protocol.InvalidFetchSessionEpoch, "fetch session %d was used by another request meanwhile", s.ID)
+	if s.closed || p.gone || p.watch != w {
+		done = true
+	} else {
+		s.note(p)
+		done = s.waiting == nil || s.count(p, w.on)
 	}
-	for i := range results {
-		p := x.Partitions[i].state
-		if p.tell(&results[i]) || x.full {
-			x.told = append(x.told, i)
-		}
-		if results[i].Range != nil {
-			s.order.MoveToBack(p.element)
-		}
+	if done && token == w.link { // not one that was added anew meanwhile
+		w.linked = false
 	}
-	return x.told, nil
+	return done
+}
+
+// count tells the waiting fetch what can be read of p: enough bytes, an error, or a read
+// position in an older segment than the end (more bytes of that segment will not come)
+// end its wait. Called with mu.
+func (s *FetchSession) count(p *sessionPartition, on *Partition) (done bool) {
+	bytes, older, err := on.Available(&p.FetchRequest)
+	more := bytes - p.counted
+	p.counted = bytes
+	if done = s.waiting.Counted(more, older || err != nil); done {
+		s.waiting = nil
+	}
+	return done
 }
 
 // tell records what the answer says of the partition and reports whether that
@@ -358,4 +299,10 @@ func (p *sessionPartition) tell(r *FetchResult) bool {
 		p.highWatermark != r.HighWatermark || p.logStartOffset != r.LogStartOffset
 	p.highWatermark, p.logStartOffset = r.HighWatermark, r.LogStartOffset
 	return news
+}
+
+// quiet reports whether a partition of which r was told has nothing more to tell until it
+// signals.
+func (r *FetchResult) quiet() bool {
+	return r.AtEnd && r.Err == nil && r.Range == nil && r.Diverging == nil
 }

@@ -32,7 +32,7 @@ func finish(t *testing.T, x *FetchContext, hw ...int64) []bool {
 	for i := range res {
 		res[i].HighWatermark = hw[i]
 	}
-	told, err := x.Finish(res)
+	told, err := x.Finish(res, make([]*Partition, len(res)))
 	if err != nil {
 		t.Fatalf("Finish: %v", err)
 	}
@@ -85,7 +85,7 @@ func TestSessionToldAgainAfterAnError(t *testing.T) {
 	x := begin(t, c, 0, InitialEpoch, nil, part("a", 0, 0))
 	finish(t, x, 10)
 	x = begin(t, c, x.SessionID(), 1, nil)
-	if told, err := x.Finish([]FetchResult{FailedFetch(errUnknownTopic)}); err != nil || len(told) != 1 {
+	if told, err := x.Finish([]FetchResult{FailedFetch(errUnknownTopic)}, []*Partition{nil}); err != nil || len(told) != 1 {
 		t.Fatalf("an error was not told: %v, %v", told, err)
 	}
 	x = begin(t, c, x.SessionID(), 2, nil)
@@ -123,7 +123,7 @@ func TestSessionOvertaken(t *testing.T) {
 	if slow.Partitions[0].Offset != 0 {
 		t.Fatal("the waiting fetch saw the next one's offset")
 	}
-	if _, err := slow.Finish(make([]FetchResult, 1)); err == nil || err.Code != protocol.InvalidFetchSessionEpoch {
+	if _, err := slow.Finish(make([]FetchResult, 1), []*Partition{nil}); err == nil || err.Code != protocol.InvalidFetchSessionEpoch {
 		t.Fatalf("Finish = %v, want INVALID_FETCH_SESSION_EPOCH", err)
 	}
 }
@@ -150,7 +150,7 @@ func TestSessionCacheBound(t *testing.T) {
 func TestSessionRotatesPartitionsThatGaveData(t *testing.T) {
 	c := NewSessionCache(2, time.Now)
 	x := begin(t, c, 0, InitialEpoch, nil, part("a", 0, 0), part("a", 1, 0))
-	if _, err := x.Finish([]FetchResult{{Range: new(engine.Range)}, {}}); err != nil {
+	if _, err := x.Finish([]FetchResult{{Range: new(engine.Range)}, {}}, make([]*Partition, 2)); err != nil {
 		t.Fatal(err)
 	}
 	x = begin(t, c, x.SessionID(), 1, nil)

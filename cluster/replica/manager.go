@@ -127,7 +127,7 @@ func (m *Manager) Apply(s TopicState) error {
 		l := s.Partitions[i]
 		if old != nil && i < len(old.Partitions) && old.Partitions[i] != nil {
 			p := old.Partitions[i]
-			p.leadership.Store(&l)
+			p.lead(l)
 			p.log.SetConfig(s.Config)
 			t.Partitions[i] = p
 			continue

@@ -92,6 +92,16 @@ func (p *Partition) Failed(err error) {
 	p.fetch.Signal()
 }
 
+// LogStartMoved implements engine.LogStartListener: who waits below the start is told, and
+// sessions tell their clients.
+func (p *Partition) LogStartMoved(int64) { p.fetch.Signal() }
+
+// lead replaces the leadership.
+func (p *Partition) lead(l Leadership) {
+	p.leadership.Store(&l)
+	p.fetch.Signal()
+}
+
 // remove ends every waiter of a partition that is no longer here.
 func (p *Partition) remove() {
 	p.deleted.Store(true)
@@ -189,6 +199,11 @@ type FetchResult struct {
 	LastStableOffset int64
 	LogStartOffset   int64
 	Diverging        *protocol.EpochEndOffset
+	// AtEnd says that there is nothing to read at the offset, whatever the limits, until
+	// the partition signals its watchers again; Signals is how often it had when the
+	// read began.
+	AtEnd   bool
+	Signals uint64
 	// Aborted, for ReadCommitted only: the aborted transactions with something in the range.
 	Aborted []engine.AbortedTxn
 }
@@ -197,6 +212,7 @@ type FetchResult struct {
 // comes whole whatever its size (KIP-74). It may wait for the disk unless
 // noWait is set: then ok is false when it would have to, and nothing is pinned.
 func (p *Partition) Read(req *FetchRequest, maxBytes int, atLeastOne, noWait bool) (res FetchResult, ok bool) {
+	signals := p.fetch.Signals()
 	if noWait && !p.Loaded() {
 		return res, false
 	}
@@ -207,6 +223,7 @@ func (p *Partition) Read(req *FetchRequest, maxBytes int, atLeastOne, noWait boo
 		HighWatermark:    p.log.HighWatermark(),
 		LastStableOffset: p.log.LastStableOffset(),
 		LogStartOffset:   p.log.LogStartOffset(),
+		Signals:          signals,
 	}
 	if req.Offset < res.LogStartOffset {
 		return FailedFetch(errOffsetOutOfRange), true
@@ -227,7 +244,7 @@ func (p *Partition) Read(req *FetchRequest, maxBytes int, atLeastOne, noWait boo
 		return FailedFetch(errOffsetOutOfRange), true
 	}
 	bound := p.readBound(req.Isolation)
-	if req.Offset >= bound || (maxBytes <= 0 && !atLeastOne) {
+	if res.AtEnd = req.Offset >= bound; res.AtEnd || (maxBytes <= 0 && !atLeastOne) {
 		return res, true
 	}
 	read := p.log.Read
@@ -284,6 +301,9 @@ func (p *Partition) Available(req *FetchRequest) (bytes int64, older bool, err *
 
 // Watch adds a watcher of the partition's end; Forget removes it.
 func (p *Partition) Watch(w purgatory.Watcher, token int32) { p.fetch.Watch(w, token) }
+
+// Signals is how often the partition has signalled its watchers: see purgatory.Watchers.
+func (p *Partition) Signals() uint64 { return p.fetch.Signals() }
 
 // Forget removes a watcher added with the same token.
 func (p *Partition) Forget(w purgatory.Watcher, token int32) { p.fetch.Forget(w, token) }
