@@ -36,40 +36,50 @@ func (kernel) resident(fd int, off int64, n int) (bool, error) { return Resident
 
 func (kernel) drop(fd int, off, n int64) error { return Drop(fd, off, n) }
 
-// load asks for the whole range at once, which keeps the device busy, and then waits for it by sending it to
-// /dev/null: sendfile(2) passes pages on once they are read, and nothing copies them.
+// waitStep is how far apart the bytes are that load waits for. A device is given one request for many pages that lie
+// together, and all of them are there when it ends; requests are rarely shorter than this.
+const waitStep = 64 << 10
+
+// load asks for the whole range at once, which keeps the device busy, and then waits for it by reading a byte here and
+// there: the pages between are not touched, and do not count as used, until they are sent.
 func (kernel) load(fd int, off, n int64) error {
-	// Advice: without it the reads below are slower. It also keeps the kernel from reading ahead on its own,
-	// beyond every budget, because the reads below find their pages there.
+	// Advice. It also keeps the kernel from reading ahead on its own, beyond every budget, because the reads below
+	// find their pages there.
 	_ = unix.Fadvise(fd, off, n, unix.FADV_WILLNEED)
-	null, err := devNull()
-	if err != nil {
-		return readThrough(fd, off, n)
-	}
-	for n > 0 {
-		sent, err := unix.Sendfile(null, fd, &off, int(n))
-		switch {
-		case err == unix.EINTR:
-		case err == unix.EINVAL || err == unix.ENOSYS || err == unix.EOPNOTSUPP:
-			return readThrough(fd, off, n) // a file system that cannot splice
-		case err != nil:
-			return fmt.Errorf("pagecache: reading %d bytes at %d: %w", n, off, err)
-		case sent == 0:
-			return nil // the end of the file
+	for at, last := off, off+n-1; ; at = min(at+waitStep, last) {
+		there, err := readByte(fd, at)
+		if err != nil {
+			return fmt.Errorf("pagecache: reading a byte at %d: %w", at, err)
 		}
-		n -= int64(max(sent, 0)) // sendfile has moved off
+		if !there { // the file ends before it
+			return readThrough(fd, off, n)
+		}
+		if at == last {
+			break
+		}
+	}
+	// Without memory, say, there are pages that the kernel has not begun to read. Where it cannot say, the sender waits
+	// for them.
+	if missing, known := missingPages(fd, off, n); known && missing {
+		return readThrough(fd, off, n)
 	}
 	return nil
 }
 
-// devNull is a descriptor of /dev/null that stays open.
-var devNull = sync.OnceValues(func() (int, error) {
-	return unix.Open("/dev/null", unix.O_WRONLY|unix.O_CLOEXEC, 0)
-})
+// readByte waits until one byte is in the page cache. ok is false when the file ends before it.
+func readByte(fd int, at int64) (ok bool, err error) {
+	var b [1]byte
+	for {
+		m, err := unix.Pread(fd, b[:], at)
+		if err != unix.EINTR {
+			return m > 0, err
+		}
+	}
+}
 
 var scratch = sync.Pool{New: func() any { b := make([]byte, pieceBytes); return &b }}
 
-// readThrough reads a range into memory that nobody looks at.
+// readThrough reads a range, as far as the file reaches, into memory that nobody looks at.
 func readThrough(fd int, off, n int64) error {
 	buf := scratch.Get().(*[]byte)
 	defer scratch.Put(buf)

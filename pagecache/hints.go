@@ -23,15 +23,22 @@ func Resident(fd int, off int64, n int) (bool, error) {
 	if n <= 0 {
 		return true, nil
 	}
-	first, last := off/pageBytes, (off+int64(n)-1)/pageBytes
-	if there, known := cachedPages(fd, first*pageBytes, (last-first+1)*pageBytes); known && there < uint64(last-first+1) {
+	if missing, known := missingPages(fd, off, int64(n)); known && missing {
 		return false, nil
 	}
 	ok, err := residentPage(fd, off)
-	if !ok || err != nil || first == last {
+	if !ok || err != nil || off/pageBytes == (off+int64(n)-1)/pageBytes {
 		return ok, err
 	}
 	return residentPage(fd, off+int64(n)-1)
+}
+
+// missingPages reports whether pages of a range are neither in the page cache nor being read. known is false where the
+// kernel does not say.
+func missingPages(fd int, off, n int64) (missing, known bool) {
+	first, last := off/pageBytes, (off+n-1)/pageBytes
+	there, known := cachedPages(fd, first*pageBytes, (last-first+1)*pageBytes)
+	return there < uint64(last-first+1), known
 }
 
 // noCachestat is set once the kernel has refused cachestat(2).

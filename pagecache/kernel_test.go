@@ -106,7 +106,7 @@ func TestWarmerOnKernel(t *testing.T) {
 
 // Both ways of waiting for pages bring them in, and end at the end of the file.
 func TestLoad(t *testing.T) {
-	for name, load := range map[string]func(fd int, off, n int64) error{"splice": kernel{}.load, "read": readThrough} {
+	for name, load := range map[string]func(fd int, off, n int64) error{"advice": kernel{}.load, "read": readThrough} {
 		f := coldFile(t, 1<<20-100)
 		if err := load(f.fd, 300<<10, 1<<20); err != nil {
 			t.Errorf("%s: %v", name, err)
