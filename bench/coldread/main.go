@@ -14,8 +14,11 @@
 // It fails when the median of the rounds' loaded p99 exceeds --max-ratio times that of their quiet p99, or the readers get less than --min-rate; both
 // figures mean something only on a machine that does nothing else.
 //
+// With --floor every round ends with the same by bare system calls, see floor.go: what is left of a ratio then is the
+// kernel's and the machine's.
+//
 // Files: main.go options; run.go the course; tail.go producers and their consumer; reader.go the readers;
-// evict.go the page cache and the disk; result.go table and verdict.
+// evict.go the page cache and the disk; floor.go bare system calls; result.go table and verdict.
 package main
 
 import (
@@ -45,6 +48,7 @@ type options struct {
 	maxRatio   float64
 	minRate    string
 	minBytes   int64 // per second, of all readers
+	floor      bool
 }
 
 func main() { program.Main(newCommand()) }
@@ -68,6 +72,7 @@ func newCommand() *cobra.Command {
 	f.IntVar(&o.readers, "readers", 2, "readers of the cold log, each of a partition of its own")
 	f.StringVar(&o.cold, "cold", "6GB", "size of the cold log")
 	f.StringVar(&o.data, "data", "", "use, and keep, this data directory; a cold log that is there must be of the same --readers and --cold")
+	f.BoolVar(&o.floor, "floor", false, "measure the same by bare system calls, too, at the rate of the broker's readers")
 	f.IntVar(&o.fetchBytes, "fetch-bytes", 1<<20, "most a reader asks for at a time")
 	f.IntVar(&o.producers, "producers", 4, "producers, each with a connection and a partition")
 	f.Float64Var(&o.rate, "rate", 500, "requests per second of all producers, one batch each")

@@ -90,3 +90,29 @@ func TestValidate(t *testing.T) {
 		}
 	}
 }
+
+func TestFloor(t *testing.T) {
+	dir := t.TempDir()
+	partition := filepath.Join(dir, coldTopic+"-0")
+	if err := os.MkdirAll(partition, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const size = 1_000_000
+	if err := os.WriteFile(filepath.Join(partition, "0.log"), make([]byte, size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := &options{readers: 1, producers: 2, rate: 100, batchBytes: 10_000, quiet: time.Millisecond}
+	o.BaseDir = t.TempDir()
+	for _, rate := range []float64{0, 1e9} {
+		ph, err := o.measureFloor(t.Context(), dir, rate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rate > 0 && (len(ph.read) != 1 || ph.read[0].bytes != size || ph.read[0].took <= 0) {
+			t.Errorf("read %+v, want %d bytes", ph.read, size)
+		}
+	}
+	if left, err := os.ReadDir(o.BaseDir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}

@@ -34,6 +34,8 @@ type phase struct {
 type result struct {
 	quiet, loaded []phase
 	disk          float64 // bytes per second of plain cold reads
+	// of bare system calls; none without --floor
+	floorQuiet, floorLoaded []phase
 }
 
 // pooled are the latencies of all rounds together.
@@ -75,8 +77,10 @@ func p99s(phases []phase, of func(*phase) durations) (all durations) {
 }
 
 // ratio is loaded p99 over quiet p99, each the median of the rounds.
-func (r *result) ratio(of func(*phase) durations) float64 {
-	return float64(p99s(r.loaded, of).at(0.5)) / float64(max(p99s(r.quiet, of).at(0.5), 1))
+func (r *result) ratio(of func(*phase) durations) float64 { return ratio(r.quiet, r.loaded, of) }
+
+func ratio(quiet, loaded []phase, of func(*phase) durations) float64 {
+	return float64(p99s(loaded, of).at(0.5)) / float64(max(p99s(quiet, of).at(0.5), 1))
 }
 
 // verdict says what is not as it has to be.
@@ -121,8 +125,17 @@ func (r *result) write(out io.Writer) error {
 	rates := r.rates()
 	row("produce", "all loaded", pooled(r.loaded, produce), "", size(rates[len(rates)/2])+"/s")
 	row("tail", "all loaded", pooled(r.loaded, tailOf), "", "")
+	for i := range r.floorQuiet {
+		row("floor", "quiet", r.floorQuiet[i].produce, "", "")
+		row("floor", "loaded", r.floorLoaded[i].produce, "", size(r.floorLoaded[i].readRate())+"/s")
+	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	if len(r.floorQuiet) > 0 {
+		if _, err := fmt.Fprintf(out, "bare system calls, the same: %.2f\n", ratio(r.floorQuiet, r.floorLoaded, produce)); err != nil {
+			return err
+		}
 	}
 	_, err := fmt.Fprintf(out, "loaded p99 over quiet p99, medians of the rounds: produce %.2f, tail %.2f; readers %s/s (%s to %s), plain cold reads %s/s\n",
 		r.ratio(produce), r.ratio(tailOf), size(rates[len(rates)/2]), size(rates[0]), size(rates[len(rates)-1]), size(r.disk))

@@ -95,8 +95,27 @@ func (o *options) measure(ctx context.Context, p *launch.Place, process *launch.
 		}
 		loaded.read = read
 		r.loaded = append(r.loaded, loaded)
+		if o.floor {
+			if err := o.floorRound(ctx, p, r); err != nil {
+				return nil, fmt.Errorf("floor: %w", err)
+			}
+		}
 	}
 	return r, nil
+}
+
+// floorRound measures the floor alone, and beside readers as fast as those of the round before.
+func (o *options) floorRound(ctx context.Context, p *launch.Place, r *result) error {
+	quiet, err := o.measureFloor(ctx, p.Dir, 0)
+	if err != nil {
+		return err
+	}
+	if err := evict(p.Dir); err != nil {
+		return err
+	}
+	loaded, err := o.measureFloor(ctx, p.Dir, r.loaded[len(r.loaded)-1].readRate())
+	r.floorQuiet, r.floorLoaded = append(r.floorQuiet, quiet), append(r.floorLoaded, loaded)
+	return err
 }
 
 // phase runs the tail's clients while beside runs, and measures only then.
