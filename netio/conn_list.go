@@ -13,6 +13,7 @@ const (
 // the first one needs a timer. The links are in the connections.
 type connList struct {
 	which      int
+	len        int
 	head, tail *Conn
 }
 
@@ -38,6 +39,7 @@ func (s *connList) touch(c *Conn, now int64) {
 		s.head = c
 	}
 	s.tail = c
+	s.len++
 }
 
 // remove takes c out of the list, if it is in.
@@ -57,4 +59,5 @@ func (s *connList) remove(c *Conn) {
 		s.tail = k.prev
 	}
 	k.prev, k.next, k.in = nil, nil, false
+	s.len--
 }

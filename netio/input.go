@@ -351,6 +351,12 @@ func (c *Conn) readAhead() int {
 	return readAheadBytes
 }
 
+// readLittle reports that no more should be read at a time than is needed to see what
+// comes: memory is taken, and no large frame has begun.
+func (c *Conn) readLittle() bool {
+	return c.loop.srv.budget.begun() && c.frameEnd()-c.input.end < directBytes
+}
+
 // updateReading tells the driver whether to read.
 func (c *Conn) updateReading() {
 	in := &c.input

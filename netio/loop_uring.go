@@ -41,7 +41,8 @@ const (
 func uringUsable() error { return uring.Available() }
 
 // uringDriver is the back-end on io_uring(7): one accept at a time per
-// listener, one multishot receive per connection into buffers shared by all of them, and
+// listener, one multishot receive per connection into buffers shared by all of them (of a
+// single buffer while memory is short, because a multishot one empties the socket), and
 // sends that are submitted, many at a time, by the same call that waits.
 // Ranges of files go by direct calls (there is no sendfile operation); a full
 // socket is then waited for with a poll.
@@ -231,7 +232,11 @@ func (d *uringDriver) receive(c *Conn) {
 		return
 	}
 	s := d.sqe()
-	s.PrepRecvMultishot(c.fd, receiveGroup)
+	if c.readLittle() {
+		s.PrepRecv(c.fd, receiveGroup)
+	} else {
+		s.PrepRecvMultishot(c.fd, receiveGroup)
+	}
 	s.UserData = userData(opReceive, c.handle)
 	c.io.receiving = true
 	c.io.ops++

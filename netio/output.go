@@ -60,6 +60,7 @@ type output struct {
 	ready    int  // bytes at its head that are known to be in memory
 	asked    int  // length of the window Ready was asked for
 	copyOnly bool // sendfile refused this file
+	bounded  bool // the socket takes little ahead
 
 	wake func() // given to Source.Ready; made once per connection
 }
@@ -124,6 +125,37 @@ func (c *Conn) pump() {
 	}
 }
 
+// Left to itself the kernel takes up to 4 MiB of a connection's answers
+// (net.ipv4.tcp_wmem): good for one that reads fast, and outside our accounts. While
+// more than standingCrowd connections of a loop have output that has not left, those that
+// send get sendAheadBytes beyond what the peer has room for: thousands that read nothing
+// would take the memory that the kernel has for all sockets, and be served for it.
+const (
+	standingCrowd  = 64
+	sendAheadBytes = 128 << 10
+)
+
+// boundSocket limits what the socket takes ahead while many others are full, and
+// ends that when few are.
+func (c *Conn) boundSocket() {
+	o, n := &c.output, c.loop.stalled.len
+	switch {
+	case !o.bounded && n > standingCrowd:
+		c.setSendAhead(sendAheadBytes)
+		o.bounded = true
+	case o.bounded && n < standingCrowd/2:
+		c.setSendAhead(0) // the system's
+		o.bounded = false
+	}
+}
+
+// setSendAhead sets how many bytes the socket takes that cannot be sent yet.
+func (c *Conn) setSendAhead(n int) {
+	if err := unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n); err != nil {
+		c.Close(fmt.Errorf("netio: TCP_NOTSENT_LOWAT: %w", err))
+	}
+}
+
 // stage takes the next parts from the slot queue. It returns false when the
 // first request is not answered.
 func (c *Conn) stage() bool {
@@ -136,6 +168,7 @@ func (c *Conn) stage() bool {
 	if r == nil || r.state != requestAnswered {
 		return false
 	}
+	c.boundSocket()
 	total, pieces := c.plan()
 	w := &r.resp
 	switch p := &w.parts[w.next]; {

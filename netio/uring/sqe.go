@@ -22,6 +22,12 @@ func (s *SQE) PrepRecvMultishot(fd int, group uint16) {
 	s.Flags, s.BufGroup = SQEBufferSelect, group
 }
 
+// PrepRecv receives from socket fd once, into one buffer of a group.
+func (s *SQE) PrepRecv(fd int, group uint16) {
+	s.Op, s.Fd = OpRecv, int32(fd)
+	s.Flags, s.BufGroup = SQEBufferSelect, group
+}
+
 // PrepSend sends p to socket fd with the flags of send(2). With MSG_WAITALL the
 // kernel waits and goes on by itself until all of p is taken (Linux 5.19).
 func (s *SQE) PrepSend(fd int, p []byte, flags uint32) {

@@ -26,6 +26,13 @@ func TestEncodingsEqualGiouring(t *testing.T) {
 		{"accept",
 			func(s *SQE) { s.PrepAccept(5, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC) },
 			func(s *entry) { s.PrepareAccept(5, 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC) }},
+		{"recv",
+			func(s *SQE) { s.PrepRecv(5, 9) },
+			func(s *entry) {
+				s.PrepareRecv(5, 0, 0, 0)
+				s.Flags |= giouring.SqeBufferSelect
+				s.BufIG = 9
+			}},
 		{"recv multishot",
 			func(s *SQE) { s.PrepRecvMultishot(5, 9) },
 			func(s *entry) {
