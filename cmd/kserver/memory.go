@@ -9,6 +9,8 @@ import (
 	"runtime/metrics"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -32,7 +34,7 @@ const collectPercent = 100
 // in the event loops are outside of it.
 func limitMemory(b *configs.Broker) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		h := &heap{most: heapLimit(memoryOf("/"), b.Network.RequestMemoryBytes), pace: os.Getenv("GOGC") == ""}
+		h := &heap{most: heapLimit(memoryOf("/"), b.Network.RequestMemoryBytes), pace: os.Getenv("GOGC") == "", collect: runtime.GC}
 		h.adjust()
 		h.watch()
 	}
@@ -52,6 +54,10 @@ type heap struct {
 	most    int64
 	pace    bool // whether to say how often it is collected
 	percent int  // what was said last
+
+	collect func()
+	looking atomic.Bool   // it will be collected again soon
+	wait    time.Duration // how soon
 }
 
 // watched is what the collector finds dead each time it has run. It has a pointer,
@@ -78,11 +84,39 @@ func (h *heap) adjust() {
 		beside -= min(beside, part.Value.Uint64())
 	}
 	live := int64(s[0].Value.Uint64())
-	debug.SetMemoryLimit(h.limit(live, int64(beside)))
+	limit := h.limit(live, int64(beside))
+	debug.SetMemoryLimit(limit)
+	h.lookAgain(limit > leastHeap)
 	if p := garbagePercent(live); h.pace && p != h.percent {
 		h.percent = p
 		debug.SetGCPercent(p)
 	}
+}
+
+// The heap is collected again firstLook after a collection that found much alive, and
+// twice as long after each further one, at most lastLook, which is the runtime's own period.
+const (
+	firstLook = 100 * time.Millisecond
+	lastLook  = 2 * time.Minute
+)
+
+// lookAgain has the heap collected once more when much of it was alive: of a burst that
+// has ended meanwhile, the memory would stay, and as much garbage again come to it before
+// the limit is reached that it has raised.
+func (h *heap) lookAgain(much bool) {
+	if !much {
+		h.wait = firstLook
+		return
+	}
+	if !h.looking.CompareAndSwap(false, true) {
+		return
+	}
+	h.wait = max(h.wait, firstLook)
+	time.AfterFunc(h.wait, func() {
+		h.looking.Store(false) // the collection's own look may be the next
+		h.collect()
+	})
+	h.wait = min(2*h.wait, lastLook)
 }
 
 // garbagePercent is how much garbage there may be beside so many living bytes, in

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestHeapLimit(t *testing.T) {
@@ -64,6 +66,37 @@ func TestHeapWatched(t *testing.T) {
 			runtime.Gosched()
 		}
 	}
+}
+
+// What was a burst is collected soon after it; what stays alive, more and more rarely.
+func TestHeapLookedAtAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		h := &heap{collect: func() { n++ }}
+		after := func(d time.Duration, want int) {
+			t.Helper()
+			time.Sleep(d)
+			synctest.Wait()
+			if n != want {
+				t.Fatalf("collected %d times, want %d", n, want)
+			}
+		}
+		h.lookAgain(false)
+		after(lastLook, 0)
+		h.lookAgain(true)
+		h.lookAgain(true) // a collection that came meanwhile
+		after(firstLook, 1)
+		h.lookAgain(true)
+		after(firstLook, 1)
+		after(firstLook, 2)
+		h.lookAgain(false)
+		h.lookAgain(true)
+		after(firstLook, 3)
+		for i := range 40 {
+			h.lookAgain(true)
+			after(lastLook, 4+i)
+		}
+	})
 }
 
 func TestProcs(t *testing.T) {
