@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"testing"
 	"time"
@@ -20,13 +21,18 @@ func allocations(n int, exchange func()) float64 {
 	for range rounds { // what grows once
 		exchange()
 	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range rounds {
-		exchange()
+	// What a request allocates is there every time, what the process does beside it is not.
+	least := math.Inf(1)
+	for try := 0; try < 5 && least > spareAllocations; try++ {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range rounds {
+			exchange()
+		}
+		runtime.ReadMemStats(&after)
+		least = min(least, float64(after.Mallocs-before.Mallocs)/float64(rounds*n))
 	}
-	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs-before.Mallocs) / float64(rounds*n)
+	return least
 }
 
 // spareAllocations is what a request may cost on average in a process that does other things as well, such as
