@@ -6,16 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"slices"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
+	"kserver/bench/internal/beside"
 	"kserver/cmd/kbench/process"
 )
 
@@ -38,21 +35,13 @@ type counts struct {
 
 // newAttackCommand is the attacking process.
 func newAttackCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "attack ADDRESS SEED NICE", Hidden: true, Args: cobra.ExactArgs(3),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			seed, err1 := strconv.ParseUint(args[1], 10, 64)
-			nice, err2 := strconv.Atoi(args[2])
-			if err := errors.Join(err1, err2); err != nil {
-				return err
-			}
-			// The group is this process alone; a process would be only the calling thread.
-			if err := unix.Setpriority(unix.PRIO_PGRP, 0, nice); err != nil {
-				return fmt.Errorf("niceness %d: %w", nice, err)
-			}
-			return obey(cmd.Context(), args[0], seed, cmd.InOrStdin(), cmd.OutOrStdout())
-		},
-	}
+	return beside.Command("attack ADDRESS SEED", cobra.ExactArgs(2), func(cmd *cobra.Command, args []string) error {
+		seed, err := strconv.ParseUint(args[1], 10, 64)
+		if err != nil {
+			return err
+		}
+		return obey(cmd.Context(), args[0], seed, cmd.InOrStdin(), cmd.OutOrStdout())
+	})
 }
 
 // obey attacks as it is ordered.
@@ -91,32 +80,17 @@ func obey(ctx context.Context, addr string, seed uint64, in io.Reader, out io.Wr
 
 // attacker is the attacking process, seen from outside. One goroutine uses it.
 type attacker struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	enc *json.Encoder
-	dec *json.Decoder
+	process *beside.Process
+	enc     *json.Encoder
+	dec     *json.Decoder
 }
 
 func startAttacker(addr string, seed uint64, nice int) (*attacker, error) {
-	self, err := os.Executable()
+	p, err := beside.Start(nice, "attack", addr, strconv.FormatUint(seed, 10))
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, "attack", addr, strconv.FormatUint(seed, 10), strconv.Itoa(nice))
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the attacker: %w", err)
-	}
-	return &attacker{cmd: cmd, in: in, enc: json.NewEncoder(in), dec: json.NewDecoder(out)}, nil
+	return &attacker{process: p, enc: json.NewEncoder(p.In), dec: json.NewDecoder(p.Out)}, nil
 }
 
 // attack runs one kind to its end.
@@ -138,5 +112,5 @@ func (a *attacker) release() (time.Duration, error) {
 
 // stop ends the process.
 func (a *attacker) stop() error {
-	return errors.Join(a.in.Close(), a.cmd.Wait())
+	return errors.Join(a.process.In.Close(), a.process.Wait())
 }

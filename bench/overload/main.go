@@ -6,7 +6,8 @@
 //   - peak: as many producers as it takes to find what the broker and its disk take,
 //   - triple: three times as many, each trying its share of three times that,
 //   - unread: the producers of peak beside consumers that ask for everything and read nothing,
-//   - reconnect: the producers of peak beside clients that connect, ask and leave, again and again.
+//   - reconnect: the producers of peak beside clients of a process of lower priority that connect, ask and leave, again
+//     and again.
 //
 // It fails when an acknowledged record is missing, a request fails, resident memory exceeds --max-rss, sockets do
 // not come back, the log shows what no client may cause, or a producer gets nothing at all. Times and rates are
@@ -27,15 +28,20 @@ import (
 	"kserver/bench/internal/program"
 )
 
+// command is the broker's. What was written goes soon, so that no run fills the disk.
+const command = launch.DefaultCommand + " --override log.retention.bytes=1000000000 --override log.segment.bytes=268435456" +
+	" --override log.retention.check.interval.ms=2000 --override log.segment.delete.delay.ms=1000"
+
 type options struct {
 	launch.Options
-	duration   time.Duration
-	producers  int
-	batchBytes int
-	unread     int
-	reconnects int
-	maxRSS     string
-	maxRSSSize int64
+	duration      time.Duration
+	producers     int
+	batchBytes    int
+	unread        int
+	reconnects    int
+	reconnectNice int
+	maxRSS        string
+	maxRSSSize    int64
 }
 
 func main() { program.Main(newCommand()) }
@@ -51,14 +57,16 @@ func newCommand() *cobra.Command {
 			return run(cmd.Context(), o, cmd.OutOrStdout())
 		},
 	}
-	o.AddFlags(cmd, launch.DefaultCommand)
+	o.AddFlags(cmd, command)
 	f := cmd.Flags()
 	f.DurationVar(&o.duration, "duration", 10*time.Second, "time of each scenario")
 	f.IntVar(&o.producers, "producers", 8, "producers that find the peak; three times as many overload it")
 	f.IntVar(&o.batchBytes, "batch-bytes", 64<<10, "size of the batches, one to a request")
 	f.IntVar(&o.unread, "unread", 200, "consumers that read nothing")
 	f.IntVar(&o.reconnects, "reconnects", 1000, "clients that connect again and again")
+	f.IntVar(&o.reconnectNice, "reconnect-nice", 10, "niceness of their process, so that they leave the processors to the others")
 	f.StringVar(&o.maxRSS, "max-rss", "512MiB", "resident memory the broker may reach")
+	cmd.AddCommand(newReconnectCommand())
 	return cmd
 }
 

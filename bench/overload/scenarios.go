@@ -7,13 +7,16 @@ import (
 	"io"
 	"math"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"kserver/bench/internal/beside"
 	"kserver/cmd/kbench/wire"
 )
 
@@ -139,26 +142,67 @@ func (o *options) unreadBeside(ctx context.Context, addr string) func() string {
 	}
 }
 
-// reconnectBeside lets clients connect, ask for the API versions and leave until ctx ends.
+// reconnectBeside has another process let clients connect, ask for the API versions and leave until ctx ends.
 func (o *options) reconnectBeside(ctx context.Context, addr string) func() string {
+	visits := func() (served, refused int64, err error) {
+		p, err := beside.Start(o.reconnectNice, "reconnect", addr, strconv.Itoa(o.reconnects))
+		if err != nil {
+			return 0, 0, err
+		}
+		<-ctx.Done()
+		err = p.In.Close()
+		_, err2 := fmt.Fscan(p.Out, &served, &refused)
+		return served, refused, errors.Join(err, err2, p.Wait())
+	}
+	remark := make(chan string, 1)
+	go func() {
+		served, refused, err := visits()
+		if err != nil {
+			remark <- fmt.Sprintf("no reconnecting clients: %v", err)
+			return
+		}
+		remark <- fmt.Sprintf("%d clients connected %d times and were refused %d times", o.reconnects, served, refused)
+	}()
+	return func() string { return <-remark }
+}
+
+// newReconnectCommand is the process of the clients that connect again and again until its input ends. It prints how
+// often they were served, and refused.
+func newReconnectCommand() *cobra.Command {
+	return beside.Command("reconnect ADDRESS CLIENTS", cobra.ExactArgs(2), func(cmd *cobra.Command, args []string) error {
+		clients, err := strconv.Atoi(args[1])
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithCancel(cmd.Context())
+		go func() {
+			_, _ = io.Copy(io.Discard, cmd.InOrStdin())
+			cancel()
+		}()
+		served, refused := reconnects(ctx, args[0], clients)
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), served, refused)
+		return err
+	})
+}
+
+// reconnects lets clients connect, ask and leave until ctx ends.
+func reconnects(ctx context.Context, addr string, clients int) (served, refused int64) {
 	ask := kmsg.NewRequestFormatter(kmsg.FormatterClientID("reconnect")).AppendRequest(nil, kmsg.NewPtrApiVersionsRequest(), 1)
 	var wg sync.WaitGroup
-	var served, refused atomic.Int64
-	for range o.reconnects {
+	var ok, failed atomic.Int64
+	for range clients {
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				if err := reconnect(ctx, addr, ask); err != nil {
-					refused.Add(1)
+					failed.Add(1)
 					continue
 				}
-				served.Add(1)
+				ok.Add(1)
 			}
 		})
 	}
-	return func() string {
-		wg.Wait()
-		return fmt.Sprintf("%d clients connected %d times and were refused %d times", o.reconnects, served.Load(), refused.Load())
-	}
+	wg.Wait()
+	return ok.Load(), failed.Load()
 }
 
 // reconnect is one such visit. It leaves with a reset, which keeps no port.
