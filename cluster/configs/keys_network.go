@@ -41,7 +41,7 @@ var networkKeys = []*Def{
 	inert(Int, "connection.failed.authentication.delay.ms", "100", atLeast(0), ReadOnly, noteSASL,
 		"Delay before the connection of a client that failed to authenticate is closed, in milliseconds."),
 	obeyed(Int, "num.network.threads", "3", atLeast(1), ClusterWide,
-		"Event loops: each is one thread with its own connections. The default is one per usable core."),
+		"Event loops: each is one thread with its own connections. The default is one for every two usable cores."),
 	obeyed(Int, "num.io.threads", "8", atLeast(1), ClusterWide,
 		"Threads for requests that may wait for the disk, such as topic creation. Produce and fetch never use them."),
 	inert(Int, "background.threads", "10", atLeast(1), ClusterWide, noteLoops,
