@@ -394,6 +394,9 @@ func (c *checker) length(b []byte, classic int) (n int, rest []byte, ok bool) {
 func uvarint(b []byte) (u uint32, rest []byte, ok bool) {
 	for i := 0; i < len(b) && i < 5; i++ {
 		u |= uint32(b[i]&0x7f) << (7 * i)
+		if i == 4 && b[i] > 0x0f { // more than 32 bits
+			break
+		}
 		if b[i] < 0x80 {
 			return u, b[i+1:], true
 		}

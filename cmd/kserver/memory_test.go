@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,14 +72,14 @@ func TestHeapWatched(t *testing.T) {
 // What was a burst is collected soon after it; what stays alive, more and more rarely.
 func TestHeapLookedAtAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := 0
-		h := &heap{collect: func() { n++ }}
+		var n atomic.Int32
+		h := &heap{collect: func() { n.Add(1) }}
 		after := func(d time.Duration, want int) {
 			t.Helper()
 			time.Sleep(d)
 			synctest.Wait()
-			if n != want {
-				t.Fatalf("collected %d times, want %d", n, want)
+			if got := int(n.Load()); got != want {
+				t.Fatalf("collected %d times, want %d", got, want)
 			}
 		}
 		h.lookAgain(false)
