@@ -55,6 +55,9 @@ func (l *Log) read(offset int64, maxBytes int, upTo int64, minOneBatch, noWait b
 			return ReadInfo{}, err
 		}
 	}
+	if err := l.dir.offline(); err != nil { // the log itself may hear of it a little later
+		return ReadInfo{}, err
+	}
 	for {
 		info, err := l.readOnce(offset, maxBytes, upTo, minOneBatch, noWait)
 		if !errors.Is(err, errSegmentGone) { // else deleted between lookup and use: look again
