@@ -12,10 +12,10 @@ import (
 )
 
 // commitJournal is a log directory's write-ahead file for rounds with many dirty files or little to write: a round
-// appends the new bytes of all files as one frame and syncs that, instead of each segment. The segments are synced later, many rounds at
-// once, by the keeper; after a crash what the journal holds is written to them again (see replayJournal). So a
-// partition's record is acknowledged after one sync whatever the number of partitions, and new partitions and segments
-// need no sync of their names before it.
+// appends the new bytes of all files as one frame and syncs that, instead of each segment. The segments are synced
+// later, many rounds at once, by the keeper; after a crash what the journal holds is written to them again (see
+// replayJournal). So a partition's record is acknowledged after one sync whatever the number of partitions, and new
+// partitions and segments need no sync of their names before it.
 //
 // The bytes of the journal are preallocated in files of equal size, which are used in turn, so that a sync writes data
 // and no metadata of the file system. A file is used again when every frame in it lies below the tail that a durable

@@ -125,11 +125,12 @@ func (c *Conn) pump() {
 	}
 }
 
-// Left to itself the kernel takes up to 4 MiB of a connection's answers
-// (net.ipv4.tcp_wmem): good for one that reads fast, and outside our accounts. While
-// more than standingCrowd connections of a loop have output that has not left, those that
-// send get sendAheadBytes beyond what the peer has room for: thousands that read nothing
-// would take the memory that the kernel has for all sockets, and be served for it.
+// The kernel takes twice Config.SendBufferBytes of a connection's answers, and left to
+// itself up to 4 MiB (net.ipv4.tcp_wmem): good for one that reads fast, and outside our
+// accounts. While more than standingCrowd connections of a loop have output that has not
+// left, those that send get sendAheadBytes beyond what the peer has room for: thousands
+// that read nothing would take the memory that the kernel has for all sockets, and be
+// served for it.
 const (
 	standingCrowd  = 64
 	sendAheadBytes = 128 << 10

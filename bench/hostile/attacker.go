@@ -112,5 +112,5 @@ func (a *attacker) release() (time.Duration, error) {
 
 // stop ends the process.
 func (a *attacker) stop() error {
-	return errors.Join(a.process.In.Close(), a.process.Wait())
+	return a.process.Stop()
 }

@@ -7,12 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"kserver/bench/internal/beside"
 )
 
 // The stand-in is a server in a process of its own that does next to nothing: it answers every whole frame with the
@@ -29,21 +28,18 @@ const (
 
 // newStandInCommand is the process. It prints its address and ends with its standard input.
 func newStandInCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "stand-in", Hidden: true, Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintln(cmd.OutOrStdout(), l.Addr()); err != nil {
-				return errors.Join(err, l.Close())
-			}
-			go standIn(l)
-			_, err = io.Copy(io.Discard, cmd.InOrStdin())
+	return beside.Command("stand-in", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(cmd.OutOrStdout(), l.Addr()); err != nil {
 			return errors.Join(err, l.Close())
-		},
-	}
+		}
+		go standIn(l)
+		_, err = io.Copy(io.Discard, cmd.InOrStdin())
+		return errors.Join(err, l.Close())
+	})
 }
 
 // standIn serves until l is closed.
@@ -85,36 +81,21 @@ func answerFrames(c io.ReadWriter) error {
 
 // standInProcess is the process, seen from outside.
 type standInProcess struct {
-	cmd  *exec.Cmd
-	in   io.Closer
-	addr string
+	process *beside.Process
+	addr    string
 }
 
 func startStandIn() (*standInProcess, error) {
-	self, err := os.Executable()
+	p, err := beside.Start(0, "stand-in")
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, "stand-in")
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	in, err := cmd.StdinPipe()
+	line, err := bufio.NewReader(p.Out).ReadString('\n')
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(fmt.Errorf("the stand-in has ended: %w", err), p.Stop())
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the stand-in: %w", err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("the stand-in has ended: %w", err), in.Close(), cmd.Wait())
-	}
-	return &standInProcess{cmd: cmd, in: in, addr: strings.TrimSpace(line)}, nil
+	return &standInProcess{process: p, addr: strings.TrimSpace(line)}, nil
 }
 
 // stop ends the process.
-func (s *standInProcess) stop() error { return errors.Join(s.in.Close(), s.cmd.Wait()) }
+func (s *standInProcess) stop() error { return s.process.Stop() }

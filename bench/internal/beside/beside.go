@@ -1,8 +1,9 @@
-// Package beside runs a part of a benchmark in a process of its own with a lower priority: what that part takes of the
-// processors is neither the broker's nor that of the clients that are measured.
+// Package beside runs a part of a benchmark in a process of its own, with a lower priority if asked: what that part takes
+// of the processors is neither the broker's nor that of the clients that are measured.
 package beside
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,14 +22,16 @@ func Command(name string, args cobra.PositionalArgs, run func(cmd *cobra.Command
 	cmd := &cobra.Command{
 		Use: name, Hidden: true, Args: args,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			// The group is this process alone; a process would be only the calling thread.
-			if err := unix.Setpriority(unix.PRIO_PGRP, 0, nice); err != nil {
-				return fmt.Errorf("niceness %d: %w", nice, err)
+			if nice != 0 {
+				// The group is this process alone; a process would be only the calling thread.
+				if err := unix.Setpriority(unix.PRIO_PGRP, 0, nice); err != nil {
+					return fmt.Errorf("niceness %d: %w", nice, err)
+				}
 			}
 			return run(cmd, args)
 		},
 	}
-	cmd.Flags().IntVar(&nice, niceFlag, 0, "niceness of the process")
+	cmd.Flags().IntVar(&nice, niceFlag, 0, "niceness of the process; 0 leaves it that of the one that starts it")
 	return cmd
 }
 
@@ -63,6 +66,9 @@ func Start(nice int, name string, args ...string) (*Process, error) {
 	}
 	return &Process{In: in, Out: out, cmd: cmd}, nil
 }
+
+// Stop closes In and waits for the process to end.
+func (p *Process) Stop() error { return errors.Join(p.In.Close(), p.Wait()) }
 
 // Wait waits for the process to end, which it does when In is closed. Out must have been read by then.
 func (p *Process) Wait() error { return p.cmd.Wait() }
