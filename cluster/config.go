@@ -59,18 +59,14 @@ func (c *Config) fs() vfs.FS {
 // netConfig is the event loops' part of the configuration.
 func (c *Config) netConfig(admission netio.Admission) netio.Config {
 	n := &c.Broker.Network
-	cfg := netio.Config{
+	return netio.Config{
 		Backend: netio.Backend(n.Backend), Loops: n.EventLoops, MaxFrameBytes: n.MaxRequestBytes, Admission: admission,
 		IdleTimeout: n.IdleTimeout, OutputStallTimeout: n.OutputStallTimeout, InputStallTimeout: n.InputStallTimeout,
 		InputBudgetBytes: n.RequestMemoryBytes, MaxPendingRequests: n.MaxPending, MaxQueuedOutputBytes: n.MaxQueuedOutput,
 		FrameTimeout: n.RequestTimeout, FrameBytesPerSecond: n.RequestMinRate,
 		SendBufferBytes: n.SendBufferBytes, ReceiveBufferBytes: n.ReceiveBufferBytes, ListenBacklog: n.ListenBacklog,
-		Logger: c.Logger,
+		NoSendfile: !n.Sendfile, Logger: c.Logger,
 	}
-	if !n.Sendfile {
-		cfg.CopyThreshold, cfg.MultiCopyThreshold = n.MaxRequestBytes, n.MaxRequestBytes
-	}
-	return cfg
 }
 
 // newWorkers makes the pool for what may block: heavy requests get half of the

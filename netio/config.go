@@ -112,6 +112,10 @@ type Config struct {
 	CopyThreshold      int
 	MultiCopyThreshold int
 
+	// NoSendfile reads ranges from those thresholds on into memory, too, up to
+	// 256 KiB at a time, and sends them from there.
+	NoSendfile bool
+
 	// RingBuffers and RingBufferBytes size the receive buffers a loop provides
 	// to io_uring: a power of two of them, each of so many bytes. The memory is
 	// touched only as it is used. Defaults 512 and 4096.

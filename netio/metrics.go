@@ -28,7 +28,7 @@ type Stats struct {
 	BytesMemory     int64 // sent from memory, with the copied file bytes
 	BytesSendfile   int64 // file bytes that never entered this process
 	BytesCopied     int64 // file bytes of small ranges, read into memory
-	BytesUnsendable int64 // file bytes read into memory because sendfile could not
+	BytesUnsendable int64 // file bytes of large ranges, read into memory because sendfile could not or may not (NoSendfile)
 	SocketFull      int64 // sends that found no room
 	ColdWaits       int64 // answers parked until their range was in memory
 	SendStalls      int64 // sends of file bytes said to be in memory that were not, and held up their loop

@@ -59,7 +59,7 @@ type output struct {
 	file     part // range to send; n is what is left
 	ready    int  // bytes at its head that are known to be in memory
 	asked    int  // length of the window Ready was asked for
-	copyOnly bool // sendfile refused this file
+	copyOnly bool // the range goes through memory: sendfile may not, cannot, or refused it
 	bounded  bool // the socket takes little ahead
 
 	wake func() // given to Source.Ready; made once per connection
@@ -174,7 +174,7 @@ func (c *Conn) stage() bool {
 	w := &r.resp
 	switch p := &w.parts[w.next]; {
 	case pieces == 0:
-		o.file, o.ready, o.copyOnly = *p, 0, p.src.Fd() < 0
+		o.file, o.ready, o.copyOnly = *p, 0, l.srv.cfg.NoSendfile || p.src.Fd() < 0
 		c.staged(r)
 	case pieces == 1 && p.src == nil:
 		o.buf = p.p
@@ -380,7 +380,7 @@ func (c *Conn) sendFile(share int) int {
 	return n
 }
 
-// readWindow reads the next piece of a range that cannot go by sendfile.
+// readWindow reads the next piece of a large range that does not go by sendfile.
 func (c *Conn) readWindow() {
 	o, l := &c.output, c.loop
 	o.release(l) // the piece before has left

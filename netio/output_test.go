@@ -188,6 +188,36 @@ func TestThresholds(t *testing.T) {
 	})
 }
 
+// Without sendfile every range goes through memory, whatever its length.
+func TestNoSendfile(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b Backend) {
+		lengths := []int{100, sendfile.CopyThreshold, maxBlock - 1, maxBlock, sendfile.MaxWindow + maxBlock + 1}
+		src := newSource(t, 1, 2<<20, true)
+		s := serve(t, b, Config{NoSendfile: true}, &testHandler{request: func(r *Request) {
+			for _, n := range lengths {
+				r.Response().Write([]byte("head"))
+				r.Response().File(src, 10, n)
+			}
+			r.Respond()
+		}})
+		c := s.dial()
+		c.send(nil)
+		var want []byte
+		var bytes int64
+		for _, n := range lengths {
+			want = append(append(want, "head"...), src.data[10:10+n]...)
+			bytes += int64(n)
+		}
+		c.expect(want)
+		eventually(t, "all ranges are released", func() bool { return src.released.Load() == int64(len(lengths)) })
+		onLoop(t, s.loops[0], func() {}) // the client may be ahead of the counters
+		if st := s.Stats(); st.BytesSendfile != 0 || st.BytesCopied+st.BytesUnsendable != bytes {
+			t.Errorf("%d bytes by sendfile, %d of small ranges and %d of large ones through memory; want %d through memory",
+				st.BytesSendfile, st.BytesCopied, st.BytesUnsendable, bytes)
+		}
+	})
+}
+
 // A cold range parks its own connection only, in windows of at most 1 MiB.
 func TestColdRangeParksItsConnection(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b Backend) {

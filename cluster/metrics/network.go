@@ -14,7 +14,7 @@ func (c *catalogue) network(src *Sources) {
 	frames := c.counter("network_requests_received_total", "Whole requests received.")
 	in := c.counter("network_received_bytes_total", "Bytes received.")
 	out := c.counter("network_sent_bytes_total", "Bytes sent, by path: memory (from this process, copied file bytes included), sendfile (from the page cache, never in this process).", "path")
-	copied := c.counter("network_copied_file_bytes_total", "File bytes that were read into this process to be sent, by reason: small (cheaper to copy), unsendable (sendfile could not).", "reason")
+	copied := c.counter("network_copied_file_bytes_total", "File bytes that were read into this process to be sent, by reason: small (cheaper to copy), unsendable (sendfile could not, or sendfile.enable is false).", "reason")
 	blocked := c.counter("network_socket_full_total", "Sends that found no room in the socket's buffer.")
 	cold := c.counter("network_cold_waits_total", "Answers that waited until their records had been read from the disk.")
 	stalls := c.counter("network_send_stalls_total", "Sends of records taken for in memory that took longer than a millisecond, in which their event loop served nobody: the kernel had evicted them meanwhile (or another process had the processor).")
