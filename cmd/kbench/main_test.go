@@ -136,6 +136,10 @@ func TestEndpoint(t *testing.T) {
 	if r.Produce.Records == 0 || r.Integrity == nil || !r.Integrity.OK() || r.Labels["system"] != "x" || r.Endpoint.Partitions != 3 {
 		t.Errorf("result %+v", r)
 	}
+	_, err = execute(t, append([]string{"produce", "--topic-config", "flush.messages=1"}, base...)...)
+	if err == nil || !strings.Contains(err.Error(), "not 1") {
+		t.Errorf("another configuration: %v", err)
+	}
 	_, err = execute(t, append([]string{"produce"}, "-b", endpoint, "-t", topic, "-p", "4")...)
 	if err == nil || !strings.Contains(err.Error(), "exists with 3 partitions") {
 		t.Errorf("wrong number of partitions: %v", err)

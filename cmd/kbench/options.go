@@ -70,7 +70,7 @@ func (o *commonOptions) register(f *pflag.FlagSet) {
 	f.StringVarP(&o.topic, "topic", "t", "kbench", "topic; created when it does not exist")
 	f.IntVarP(&o.partitions, "partitions", "p", 1, "partitions of the topic when it is created; 0 takes the topic as it is")
 	f.IntVar(&o.replication, "replication-factor", -1, "replication factor when the topic is created, -1 for the broker's default")
-	f.StringToStringVar(&o.topicConfig, "topic-config", nil, "configuration of the topic when it is created, key=value")
+	f.StringToStringVar(&o.topicConfig, "topic-config", nil, "configuration of the topic, key=value; one that exists with another is refused")
 	f.StringVar(&o.driver, "driver", "real", "client: real (franz-go) or raw (pre-encoded requests)")
 	f.DurationVar(&o.warmUp, "warm-up", 2*time.Second, "load before measuring")
 	f.DurationVarP(&o.duration, "duration", "d", 10*time.Second, "measured time")

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -32,7 +34,7 @@ type target struct {
 	endpoint report.Endpoint
 }
 
-// openTarget connects, creates the topic when it is absent, and waits until all its partitions have leaders.
+// openTarget connects, creates the topic when it is absent or checks its configuration, and waits until all its partitions have leaders.
 func openTarget(ctx context.Context, o *commonOptions) (*target, error) {
 	ctx, cancel := context.WithTimeout(ctx, setUpTimeout)
 	defer cancel()
@@ -116,7 +118,10 @@ func (t *target) create(ctx context.Context, o *commonOptions) error {
 		return err
 	}
 	if td, ok := md.Topics[o.topic]; ok && !errors.Is(td.Err, kerr.UnknownTopicOrPartition) {
-		return td.Err
+		if td.Err != nil {
+			return td.Err
+		}
+		return t.checkConfig(ctx, o)
 	}
 	if o.partitions == 0 {
 		return fmt.Errorf("it does not exist, and --partitions 0 takes it as it is")
@@ -127,12 +132,47 @@ func (t *target) create(ctx context.Context, o *commonOptions) error {
 	}
 	resp, err := t.admin.CreateTopic(ctx, int32(o.partitions), int16(o.replication), configs, o.topic)
 	if errors.Is(err, kerr.TopicAlreadyExists) {
-		return nil
+		return t.checkConfig(ctx, o)
 	}
 	if err != nil && resp.ErrMessage != "" {
 		return fmt.Errorf("%w (%s)", err, resp.ErrMessage)
 	}
 	return err
+}
+
+// checkConfig refuses a topic that exists with another configuration than --topic-config asks for: what is measured on
+// it would be shown as something it is not.
+func (t *target) checkConfig(ctx context.Context, o *commonOptions) error {
+	if len(o.topicConfig) == 0 {
+		return nil
+	}
+	resources, err := t.admin.DescribeTopicConfigs(ctx, o.topic)
+	if err != nil {
+		return err
+	}
+	r, err := resources.On(o.topic, nil)
+	if err = errors.Join(err, r.Err); err != nil {
+		return fmt.Errorf("describe its configuration: %w", err)
+	}
+	return differing(r.Configs, o.topicConfig)
+}
+
+// differing returns an error that names what is configured otherwise than wanted, nil when nothing is.
+func differing(have []kadm.Config, want map[string]string) error {
+	values := make(map[string]*string, len(have))
+	for i := range have {
+		values[have[i].Key] = have[i].Value
+	}
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		switch v := values[key]; {
+		case v == nil:
+			errs = append(errs, fmt.Errorf("it exists without %s, not with %s", key, want[key]))
+		case *v != want[key]:
+			errs = append(errs, fmt.Errorf("it exists with %s=%s, not %s", key, *v, want[key]))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (t *target) findLeaders(ctx context.Context) error {
