@@ -17,7 +17,7 @@
 //
 // COMMAND is a command of kbench with its flags (produce, consume, e2e), or one that a system has a program for. In it
 // {round} stands for the number of the round, 0 for the one that warms up. Commands use the raw driver and a topic
-// called like the scenario unless they say otherwise.
+// called like the scenario and the system (ping-pong-kafka) unless they say otherwise.
 //
 // Concurrency: a Scenario is not changed after Parse and may be read by many goroutines.
 package scenario

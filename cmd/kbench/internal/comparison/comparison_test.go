@@ -95,8 +95,8 @@ func TestCompareInterleaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"kbench produce --driver raw --bootstrap-server h:1 --topic tail --warm-up 1s --duration 2s --broker-pid 7 -t cold",
-		"kbench produce --driver raw --bootstrap-server h:2 --topic tail --warm-up 1s --duration 2s -t cold --topic-config a=b",
+		"kbench produce --driver raw --bootstrap-server h:1 --topic tail-ours --warm-up 1s --duration 2s --broker-pid 7 -t cold",
+		"kbench produce --driver raw --bootstrap-server h:2 --topic tail-theirs --warm-up 1s --duration 2s -t cold --topic-config a=b",
 	}
 	for round := range 3 {
 		duration, theirs, verify := "5s", "5s", ""
@@ -105,14 +105,14 @@ func TestCompareInterleaves(t *testing.T) {
 		}
 		want = append(want,
 			"settle ours",
-			fmt.Sprintf("kbench e2e --driver raw --bootstrap-server h:1 --topic tail --warm-up 1s --duration %s --broker-pid 7%s -t tail-%d --rate 10", duration, verify, round),
+			fmt.Sprintf("kbench e2e --driver raw --bootstrap-server h:1 --topic tail-ours --warm-up 1s --duration %s --broker-pid 7%s -t tail-%d --rate 10", duration, verify, round),
 			"settle ours", "evict /ours",
-			fmt.Sprintf("kbench consume --driver raw --bootstrap-server h:1 --topic tail --warm-up 1s --duration %s --broker-pid 7 -t cold", duration),
-			fmt.Sprintf("kbench e2e --driver raw --bootstrap-server h:1 --topic tail --warm-up 1s --duration %s --broker-pid 7%s -t tail-%d", duration, verify, round),
+			fmt.Sprintf("kbench consume --driver raw --bootstrap-server h:1 --topic tail-ours --warm-up 1s --duration %s --broker-pid 7 -t cold", duration),
+			fmt.Sprintf("kbench e2e --driver raw --bootstrap-server h:1 --topic tail-ours --warm-up 1s --duration %s --broker-pid 7%s -t tail-%d", duration, verify, round),
 			"settle theirs",
-			fmt.Sprintf("kbench e2e --driver raw --bootstrap-server h:2 --topic tail --warm-up 1s --duration %s -t tail-%d --rate 10 --topic-config a=b", theirs, round),
+			fmt.Sprintf("kbench e2e --driver raw --bootstrap-server h:2 --topic tail-theirs --warm-up 1s --duration %s -t tail-%d --rate 10 --topic-config a=b", theirs, round),
 			"settle theirs", "evict /theirs",
-			fmt.Sprintf("kbench e2e --driver raw --bootstrap-server h:2 --topic tail --warm-up 1s --duration %s -t tail-%d --topic-config a=b", theirs, round),
+			fmt.Sprintf("kbench e2e --driver raw --bootstrap-server h:2 --topic tail-theirs --warm-up 1s --duration %s -t tail-%d --topic-config a=b", theirs, round),
 			fmt.Sprintf("reader --for %s 1s -t cold", theirs),
 		)
 	}

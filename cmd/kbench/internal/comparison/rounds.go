@@ -262,7 +262,7 @@ func (c *comparison) program(s *System, command scenario.Command, round int, dur
 		}
 		return append(words, command[1:]...)
 	}
-	words := []string{c.KBench, command.Name(), "--driver", "raw", "--bootstrap-server", s.Address, "--topic", c.Scenario.Name,
+	words := []string{c.KBench, command.Name(), "--driver", "raw", "--bootstrap-server", s.Address, "--topic", c.topic(s),
 		"--warm-up", c.WarmUp.String(), "--duration", duration.String()}
 	if s.PID > 0 {
 		words = append(words, "--broker-pid", strconv.Itoa(s.PID))
@@ -273,6 +273,10 @@ func (c *comparison) program(s *System, command scenario.Command, round int, dur
 	}
 	return append(append(words, command[1:]...), s.Args...)
 }
+
+// topic names the topic of a system, for commands that name none. Systems on one broker differ in their topics'
+// configuration, so they must not share a topic.
+func (c *comparison) topic(s *System) string { return c.Scenario.Name + "-" + s.Name }
 
 func (c *comparison) say(format string, args ...any) {
 	if c.Progress != nil {
