@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kserver/bench/internal/observe"
 )
 
 // The floor is what the kernel leaves a broker: the same load by the fewest system calls, without a protocol. A thread
@@ -48,7 +50,7 @@ func (o *options) measureFloor(ctx context.Context, dir string, rate float64) (p
 	}
 	var wg sync.WaitGroup
 	errs := make([]error, o.producers+o.readers)
-	begin := time.Now()
+	stolen, begin := observe.Stolen(), time.Now()
 	for i := range o.producers {
 		wg.Go(func() {
 			errs[i] = f.onConnection(func(c int) error { return f.produce(c, i, begin) }, func(s int) error { return f.serve(s, filepath.Join(tmp, strconv.Itoa(i))) })
@@ -69,7 +71,7 @@ func (o *options) measureFloor(ctx context.Context, dir string, rate float64) (p
 		f.end()
 	}
 	wg.Wait()
-	ph.took, ph.produce = time.Since(begin), f.acked.sorted()
+	ph.took, ph.stolen, ph.produce = time.Since(begin), observe.Stolen()-stolen, f.acked.sorted()
 	return ph, errors.Join(append(errs, ctx.Err())...)
 }
 

@@ -14,6 +14,8 @@
 // It fails when the median of the rounds' loaded p99 exceeds --max-ratio times that of their quiet p99, or the readers get less than --min-rate; both
 // figures mean something only on a machine that does nothing else.
 //
+// What the hypervisor takes from the machine, with all that runs on it standing still, is shown as "stolen".
+//
 // With --floor every round ends with the same by bare system calls, see floor.go: what is left of a ratio then is the
 // kernel's and the machine's.
 //

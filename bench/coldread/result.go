@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -26,6 +27,7 @@ func (d durations) at(q float64) time.Duration {
 type phase struct {
 	took          time.Duration
 	cpu           time.Duration // of the broker
+	stolen        time.Duration // by the hypervisor, of all processors
 	produce, tail durations
 	read          []transfer // of the readers; none when quiet
 }
@@ -109,25 +111,26 @@ func ms(d time.Duration) string { return fmt.Sprintf("%.3f", float64(d.Microseco
 // write prints the table.
 func (r *result) write(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight) // Flush reports what fails
-	fmt.Fprintln(w, "ms\tphase\tp50\tp90\tp99\tp99.9\tmax\trequests\tbroker CPU\treaders\t")
-	row := func(name, phase string, d durations, cpu, readers string) {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t\n", name, phase, ms(d.at(0.5)), ms(d.at(0.9)), ms(d.at(0.99)), ms(d.at(0.999)), ms(d.at(1)), len(d), cpu, readers)
+	fmt.Fprintln(w, "ms\tphase\tp50\tp90\tp99\tp99.9\tmax\trequests\tbroker CPU\treaders\tstolen\t")
+	row := func(name, phase string, d durations, cpu, readers, stolen string) {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t\n", name, phase, ms(d.at(0.5)), ms(d.at(0.9)), ms(d.at(0.99)), ms(d.at(0.999)), ms(d.at(1)), len(d), cpu, readers, stolen)
 	}
 	for i := range r.quiet {
 		q, l := &r.quiet[i], &r.loaded[i]
-		row("produce", "quiet", q.produce, share(q), "")
-		row("tail", "quiet", q.tail, "", "")
-		row("produce", "loaded", l.produce, share(l), size(l.readRate())+"/s")
-		row("tail", "loaded", l.tail, "", "")
+		row("produce", "quiet", q.produce, share(q), "", q.stolenShare())
+		row("tail", "quiet", q.tail, "", "", "")
+		row("produce", "loaded", l.produce, share(l), size(l.readRate())+"/s", l.stolenShare())
+		row("tail", "loaded", l.tail, "", "", "")
 	}
-	row("produce", "all quiet", pooled(r.quiet, produce), "", "")
-	row("tail", "all quiet", pooled(r.quiet, tailOf), "", "")
+	row("produce", "all quiet", pooled(r.quiet, produce), "", "", "")
+	row("tail", "all quiet", pooled(r.quiet, tailOf), "", "", "")
 	rates := r.rates()
-	row("produce", "all loaded", pooled(r.loaded, produce), "", size(rates[len(rates)/2])+"/s")
-	row("tail", "all loaded", pooled(r.loaded, tailOf), "", "")
+	row("produce", "all loaded", pooled(r.loaded, produce), "", size(rates[len(rates)/2])+"/s", "")
+	row("tail", "all loaded", pooled(r.loaded, tailOf), "", "", "")
 	for i := range r.floorQuiet {
-		row("floor", "quiet", r.floorQuiet[i].produce, "", "")
-		row("floor", "loaded", r.floorLoaded[i].produce, "", size(r.floorLoaded[i].readRate())+"/s")
+		q, l := &r.floorQuiet[i], &r.floorLoaded[i]
+		row("floor", "quiet", q.produce, "", "", q.stolenShare())
+		row("floor", "loaded", l.produce, "", size(l.readRate())+"/s", l.stolenShare())
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -140,6 +143,12 @@ func (r *result) write(out io.Writer) error {
 	_, err := fmt.Fprintf(out, "loaded p99 over quiet p99, medians of the rounds: produce %.2f, tail %.2f; readers %s/s (%s to %s), plain cold reads %s/s\n",
 		r.ratio(produce), r.ratio(tailOf), size(rates[len(rates)/2]), size(rates[0]), size(rates[len(rates)-1]), size(r.disk))
 	return err
+}
+
+// stolenShare is the part of the phase in which the hypervisor let the processors do nothing. A percentile above it is the
+// host's.
+func (p *phase) stolenShare() string {
+	return fmt.Sprintf("%.1f %%", 100*p.stolen.Seconds()/p.took.Seconds()/float64(runtime.NumCPU()))
 }
 
 // share of a processor that the broker took.

@@ -131,11 +131,11 @@ func (o *options) phase(ctx context.Context, p *launch.Place, process *launch.Pr
 	if err := sleep(ctx, warmUp); err != nil {
 		return ph, err
 	}
-	cpu, began := observe.CPU(process.PID()), time.Now()
+	cpu, stolen, began := observe.CPU(process.PID()), observe.Stolen(), time.Now()
 	t.measure(true)
 	err = beside(ctx)
 	t.measure(false)
-	ph.took, ph.cpu = time.Since(began), observe.CPU(process.PID())-cpu
+	ph.took, ph.cpu, ph.stolen = time.Since(began), observe.CPU(process.PID())-cpu, observe.Stolen()-stolen
 	stop()
 	if err := errors.Join(err, <-done); err != nil {
 		return ph, err

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"kserver/cmd/kbench/internal/load"
@@ -25,7 +26,7 @@ type costs struct {
 	from, to             int64
 	brokerFrom, brokerTo process.Usage
 	clientFrom, clientTo time.Duration
-	allFrom, allTo       time.Duration // of the whole machine
+	allFrom, allTo       process.MachineTime
 	rssSum, rssMax       int64
 	samples              int64
 	err                  error
@@ -69,7 +70,7 @@ func (c *costs) wait(t int64) bool {
 	}
 }
 
-func (c *costs) sample() (broker process.Usage, client, all time.Duration) {
+func (c *costs) sample() (broker process.Usage, client time.Duration, all process.MachineTime) {
 	client, err := process.Self()
 	all, allErr := process.Machine()
 	err = errors.Join(err, allErr)
@@ -88,27 +89,32 @@ func (c *costs) sample() (broker process.Usage, client, all time.Duration) {
 	return broker, client, all
 }
 
-// stop ends the sampling and returns the costs; broker is nil without a process id. others is what the rest of the
-// machine used, in cores; nil without a process id, for then the broker is among the rest.
-func (c *costs) stop() (broker *report.Cost, client report.Cost, others *float64, err error) {
+// stop ends the sampling and puts the costs into the result: the broker's only with a process id, and so those of the
+// rest of the machine, for without one the broker is among the rest.
+func (c *costs) stop(r *report.Result) error {
 	close(c.quit)
 	<-c.done
 	elapsed := seconds(c.to - c.from)
 	if elapsed <= 0 || c.err != nil {
-		return nil, report.Cost{}, nil, c.err
+		return c.err
 	}
 	cpu := (c.clientTo - c.clientFrom).Seconds()
-	client = report.Cost{CPUSeconds: cpu, Cores: cpu / elapsed}
+	r.Client = report.Cost{CPUSeconds: cpu, Cores: cpu / elapsed}
+	stolen := c.allTo.Stolen - c.allFrom.Stolen
+	r.StolenPercent = 100 * stolen.Seconds() / elapsed / float64(runtime.NumCPU())
 	if c.pid == 0 {
-		return nil, client, nil, nil
+		return nil
 	}
 	a, b := c.brokerFrom, c.brokerTo
-	rest := max(0, (c.allTo-c.allFrom-(b.CPU()-a.CPU())).Seconds()-cpu) / elapsed
-	return &report.Cost{
+	used := c.allTo.Used - c.allFrom.Used + stolen
+	rest := max(0, (used-(b.CPU()-a.CPU())).Seconds()-cpu) / elapsed
+	r.OtherCores = &rest
+	r.Broker = &report.Cost{
 		PID:        c.pid,
 		CPUSeconds: (b.CPU() - a.CPU()).Seconds(), UserSeconds: (b.User - a.User).Seconds(), SystemSeconds: (b.System - a.System).Seconds(),
 		Cores:    (b.CPU() - a.CPU()).Seconds() / elapsed,
 		RSSBytes: c.rssSum / c.samples, MaxRSSBytes: c.rssMax, PeakRSSBytes: b.PeakRSSBytes, Threads: b.Threads,
 		WrittenBytes: b.WrittenBytes - a.WrittenBytes, ReadBytes: b.ReadBytes - a.ReadBytes,
-	}, client, &rest, nil
+	}
+	return nil
 }

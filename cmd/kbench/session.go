@@ -77,9 +77,8 @@ func (s *session) measure(w load.Window, state func(since time.Duration) string,
 	costs := startCosts(s.o.brokerPID, w)
 	err := f(ctx)
 	s.end = min(pace.Now(), w.End)
-	broker, client, others, costErr := costs.stop()
+	costErr := costs.stop(s.result)
 	live.Stop()
-	s.result.Broker, s.result.Client, s.result.OtherCores = broker, client, others
 	s.result.Interrupted = ctx.Err() != nil
 	if s.result.Interrupted && errors.Is(err, context.Canceled) {
 		err = nil

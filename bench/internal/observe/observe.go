@@ -37,35 +37,24 @@ func CPU(pid int) time.Duration {
 	return u.CPU()
 }
 
-// userHz is the unit of /proc/stat: the kernel shows clock ticks, 100 of them to a second on every platform we know.
-const userHz = 100
-
 // MachineCPU returns the processor time that everything on the machine has used since it started, 0 when the kernel
 // does not tell.
 func MachineCPU() time.Duration {
-	b, err := os.ReadFile("/proc/stat")
+	m, err := process.Machine()
 	if err != nil {
 		return 0
 	}
-	return machineCPU(string(b))
+	return m.Used
 }
 
-// machineCPU reads the first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq.
-func machineCPU(stat string) time.Duration {
-	line, _, _ := strings.Cut(stat, "\n")
-	fields := strings.Fields(line)
-	if len(fields) < 8 || fields[0] != "cpu" {
+// Stolen returns how much of the time of all processors the hypervisor has taken since the machine started while they
+// had work, 0 when the kernel does not tell.
+func Stolen() time.Duration {
+	m, err := process.Machine()
+	if err != nil {
 		return 0
 	}
-	var ticks int64
-	for _, i := range []int{1, 2, 3, 6, 7} {
-		n, err := strconv.ParseInt(fields[i], 10, 64)
-		if err != nil {
-			return 0
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * time.Second / userHz
+	return m.Stolen
 }
 
 // Threads returns how many the broker has, 0 when it is gone.

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestSearchLog(t *testing.T) {
@@ -45,21 +44,5 @@ func TestDescriptors(t *testing.T) {
 	}
 	if after, err := Settle(t.Context(), os.Getpid(), before, 0); err != nil || after.More(before) {
 		t.Errorf("before %v, after %v, %v", before, after, err)
-	}
-}
-
-func TestMachineCPU(t *testing.T) {
-	for stat, want := range map[string]time.Duration{
-		"cpu  100 20 30 4000 500 6 7 8 9 10\ncpu0 1 2": 163 * time.Second / userHz,
-		"cpu  1 2":             0,
-		"cpu  a b c d e f g h": 0,
-		"":                     0,
-	} {
-		if got := machineCPU(stat); got != want {
-			t.Errorf("%q: %v, want %v", stat, got, want)
-		}
-	}
-	if MachineCPU() <= 0 {
-		t.Error("the machine has used no processor time")
 	}
 }

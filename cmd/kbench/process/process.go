@@ -91,32 +91,42 @@ func RunTime(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
-// Machine returns the processor time that the whole machine has spent on anything, interrupts and time stolen by the
-// hypervisor included.
-func Machine() (time.Duration, error) {
+// MachineTime is what became of the processor time of the whole machine since it started.
+type MachineTime struct {
+	Used time.Duration // by processes and the kernel, interrupts included
+	// Stolen is the time in which processors had something to do and the hypervisor did not let them, because they shared
+	// the host or had used up their share of it. Nothing on the machine gets on meanwhile.
+	Stolen time.Duration
+}
+
+// Machine returns the times of the first line of /proc/stat.
+func Machine() (MachineTime, error) {
 	text, err := readFile("/proc/stat")
 	if err != nil {
-		return 0, err
+		return MachineTime{}, err
 	}
 	return parseMachine(text)
 }
 
 // parseMachine adds up the first line of /proc/stat but for idle time (proc(5)).
-func parseMachine(text string) (time.Duration, error) {
+func parseMachine(text string) (m MachineTime, err error) {
 	line, _, _ := strings.Cut(text, "\n")
 	f := strings.Fields(line)
 	if len(f) < 9 || f[0] != "cpu" {
-		return 0, fmt.Errorf("/proc/stat does not parse: %.80q", line)
+		return m, fmt.Errorf("/proc/stat does not parse: %.80q", line)
 	}
-	var sum time.Duration
 	for _, i := range []int{1, 2, 3, 6, 7, 8} { // user, nice, system, irq, softirq, steal; 4 and 5 are idle and iowait
 		n, err := strconv.ParseInt(f[i], 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("/proc/stat does not parse: %w", err)
+			return m, fmt.Errorf("/proc/stat does not parse: %w", err)
 		}
-		sum += time.Duration(n) * (time.Second / ticksPerSecond)
+		to := &m.Used
+		if i == 8 {
+			to = &m.Stolen
+		}
+		*to += time.Duration(n) * (time.Second / ticksPerSecond)
 	}
-	return sum, nil
+	return m, nil
 }
 
 // Self returns the processor time of the calling process.

@@ -76,16 +76,16 @@ func TestRunTime(t *testing.T) {
 }
 
 func TestParseMachine(t *testing.T) {
-	d, err := parseMachine("cpu  100 20 30 4000 500 6 7 8 90 91\ncpu0 1 1 1 1 1 1 1 1 1 1\n")
-	if err != nil || d != 1710*time.Millisecond {
-		t.Errorf("%v, %v", d, err)
+	m, err := parseMachine("cpu  100 20 30 4000 500 6 7 8 90 91\ncpu0 1 1 1 1 1 1 1 1 1 1\n")
+	if want := (MachineTime{Used: 1630 * time.Millisecond, Stolen: 80 * time.Millisecond}); err != nil || m != want {
+		t.Errorf("%v, %v", m, err)
 	}
 	for _, bad := range []string{"", "cpu 1 2 3", "cpu0 1 2 3 4 5 6 7 8", "cpu x 2 3 4 5 6 7 8"} {
 		if _, err := parseMachine(bad); err == nil {
 			t.Errorf("%q parsed", bad)
 		}
 	}
-	if now, err := Machine(); err != nil || now <= 0 {
+	if now, err := Machine(); err != nil || now.Used <= 0 {
 		t.Errorf("this machine: %v, %v", now, err)
 	}
 }

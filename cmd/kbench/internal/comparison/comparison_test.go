@@ -307,7 +307,7 @@ func TestFiguresOfAResult(t *testing.T) {
 	full, err := json.Marshal(map[string]any{
 		"produce": report.Flow{}, "consume": report.Flow{}, "end_to_end": map[string]int{"p50_ns": 1, "p99_ns": 1, "p999_ns": 1}, "client": report.Cost{},
 		"broker":    report.Cost{CPUPerGB: 1, CPUPerMillion: 1, MaxRSSBytes: 1},
-		"first_ack": map[string]int{"median_ms": 1}, "after_kill": map[string]int{"median_ms": 1}, "idle_rss": 1, "other_cores": 1, "idle_cpu_percent": 1,
+		"first_ack": map[string]int{"median_ms": 1}, "after_kill": map[string]int{"median_ms": 1}, "idle_rss": 1, "other_cores": 1, "stolen_percent": 1, "idle_cpu_percent": 1,
 	})
 	if err != nil {
 		t.Fatal(err)

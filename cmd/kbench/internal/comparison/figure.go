@@ -45,6 +45,7 @@ var figures = []Figure{
 	{"broker.rss", "broker RSS", "MiB", "broker.max_rss_bytes", perMiB, false},
 	{"client.cores", "client CPU", "cores", "client.cores", 1, false},
 	{"others.cores", "CPU of others", "cores", "other_cores", 1, false},
+	{"machine.stolen", "stolen by the hypervisor", "% of the processors", "stolen_percent", 1, false},
 	{"start.first_ack", "exec to first acknowledgement", "ms", "first_ack.median_ms", 1, false},
 	{"start.restart", "exec to acknowledgement after kill -9", "ms", "after_kill.median_ms", 1, false},
 	{"start.idle_rss", "idle RSS", "MiB", "idle_rss", perMiB, false},

@@ -48,10 +48,12 @@ type Result struct {
 	Client Cost  `json:"client"`
 	// OtherCores is what neither broker nor client used of the machine, in CPU seconds per second: the kernel's own threads,
 	// and everybody who should not run beside a measurement.
-	OtherCores *float64          `json:"other_cores,omitempty"`
-	Limits     *limits.Limits    `json:"limits,omitempty"`
-	OfLimits   []Share           `json:"of_limits,omitempty"`
-	Integrity  *integrity.Report `json:"integrity,omitempty"`
+	OtherCores *float64 `json:"other_cores,omitempty"`
+	// StolenPercent is how much of the processors' time the hypervisor took from the machine while they had work.
+	StolenPercent float64           `json:"stolen_percent"`
+	Limits        *limits.Limits    `json:"limits,omitempty"`
+	OfLimits      []Share           `json:"of_limits,omitempty"`
+	Integrity     *integrity.Report `json:"integrity,omitempty"`
 }
 
 // Flow is one direction of a run.

@@ -60,6 +60,9 @@ func (r *Result) WriteTable(out io.Writer) error {
 	if r.OtherCores != nil {
 		e.line("others\t%.2f cores, used by neither broker nor client", *r.OtherCores)
 	}
+	if r.StolenPercent > 0 {
+		e.line("stolen\t%.1f %% of the processors' time, by the hypervisor", r.StolenPercent)
+	}
 	for _, s := range r.OfLimits {
 		e.line("%% of limit\t%5.1f %%  %s", s.Percent, s.Name)
 	}
