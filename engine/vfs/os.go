@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strconv"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,19 +21,32 @@ const (
 
 type osFS struct{}
 
-// osFile keeps the descriptor beside the os.File, because os.File.Fd would put it into blocking mode on
-// every call.
-type osFile struct {
-	f  *os.File
-	fd int
+// osFile is a descriptor and nothing else. An os.File takes some 500 bytes more, and as many files are open as there are
+// partitions in use. It is closed only when nobody uses it any more, as File says.
+type osFile struct{ fd atomic.Int32 } // -1 once it is closed
+
+// openOS opens a file; like every descriptor of Go's, a child process does not inherit it.
+func openOS(path string, flags int) (File, error) {
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.Open(path, flags|unix.O_CLOEXEC, fileMode)
+		return err
+	})
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	f := new(osFile)
+	f.fd.Store(int32(fd))
+	return f, nil
 }
 
-func openOS(path string, flags int) (File, error) {
-	f, err := os.OpenFile(path, flags, fileMode)
-	if err != nil {
-		return nil, err
+// retry makes a system call until no signal interrupts it.
+func retry(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
 	}
-	return &osFile{f: f, fd: int(f.Fd())}, nil
 }
 
 func (osFS) Create(path string) (File, error) { return openOS(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC) }
@@ -46,7 +61,14 @@ func (osFS) OpenReadWrite(path string, create bool) (File, error) {
 	return openOS(path, flags)
 }
 
-func (osFS) MkdirAll(path string) error           { return os.MkdirAll(path, dirMode) }
+// MkdirAll tries at once to make the directory: mostly that is all there is to do.
+func (osFS) MkdirAll(path string) error {
+	if retry(func() error { return unix.Mkdir(path, dirMode) }) == nil {
+		return nil
+	}
+	return os.MkdirAll(path, dirMode)
+}
+
 func (osFS) Remove(path string) error             { return os.Remove(path) }
 func (osFS) RemoveAll(path string) error          { return os.RemoveAll(path) }
 func (osFS) Rename(oldPath, newPath string) error { return os.Rename(oldPath, newPath) }
@@ -120,45 +142,82 @@ func (osFS) Lock(path string) (io.Closer, error) {
 
 func (osFS) FreeBytes(path string) (free, total int64, err error) {
 	var st unix.Statfs_t
-	for {
-		err = unix.Statfs(path, &st)
-		if err != unix.EINTR {
-			break
-		}
-	}
-	if err != nil {
+	if err := retry(func() error { return unix.Statfs(path, &st) }); err != nil {
 		return 0, 0, &os.PathError{Op: "statfs", Path: path, Err: err}
 	}
 	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
 }
 
-func (f *osFile) ReadAt(p []byte, off int64) (int, error)  { return f.f.ReadAt(p, off) }
-func (f *osFile) WriteAt(p []byte, off int64) (int, error) { return f.f.WriteAt(p, off) }
-func (f *osFile) Truncate(n int64) error                   { return f.f.Truncate(n) }
-func (f *osFile) Fd() int                                  { return f.fd }
-func (f *osFile) Close() error                             { return f.f.Close() }
+// failed names the file of a failed call by what the kernel calls it now.
+func (f *osFile) failed(op string, err error) error {
+	path, lerr := os.Readlink("/proc/self/fd/" + strconv.Itoa(f.Fd()))
+	if lerr != nil {
+		return os.NewSyscallError(op, err)
+	}
+	return &os.PathError{Op: op, Path: path, Err: err}
+}
 
-func (f *osFile) Sync() error {
-	for {
-		err := unix.Fdatasync(f.fd)
-		if err == nil {
-			return nil
-		}
-		if err != unix.EINTR {
-			return &os.PathError{Op: "fdatasync", Path: f.f.Name(), Err: err}
+func (f *osFile) ReadAt(p []byte, off int64) (n int, err error) {
+	for n < len(p) {
+		m, err := unix.Pread(f.Fd(), p[n:], off+int64(n))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return n, f.failed("read", err)
+		case m == 0:
+			return n, io.EOF
+		default:
+			n += m
 		}
 	}
+	return n, nil
+}
+
+func (f *osFile) WriteAt(p []byte, off int64) (n int, err error) {
+	for n < len(p) {
+		m, err := unix.Pwrite(f.Fd(), p[n:], off+int64(n))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return n, f.failed("write", err)
+		case m == 0: // the kernel never does, of a regular file
+			return n, f.failed("write", io.ErrUnexpectedEOF)
+		default:
+			n += m
+		}
+	}
+	return n, nil
+}
+
+func (f *osFile) Truncate(n int64) error {
+	if err := retry(func() error { return unix.Ftruncate(f.Fd(), n) }); err != nil {
+		return f.failed("truncate", err)
+	}
+	return nil
+}
+
+func (f *osFile) Sync() error {
+	if err := retry(func() error { return unix.Fdatasync(f.Fd()) }); err != nil {
+		return f.failed("fdatasync", err)
+	}
+	return nil
 }
 
 func (f *osFile) Size() (int64, error) {
 	var st unix.Stat_t
-	for {
-		err := unix.Fstat(f.fd, &st)
-		if err == nil {
-			return st.Size, nil
-		}
-		if err != unix.EINTR {
-			return 0, &os.PathError{Op: "fstat", Path: f.f.Name(), Err: err}
-		}
+	if err := retry(func() error { return unix.Fstat(f.Fd(), &st) }); err != nil {
+		return 0, f.failed("fstat", err)
 	}
+	return st.Size, nil
+}
+
+func (f *osFile) Fd() int { return int(f.fd.Load()) }
+
+// Close closes the descriptor once: a second call, or any use after it, finds none (EBADF). It is not tried again when
+// a signal interrupts it, because Linux has closed the descriptor then.
+func (f *osFile) Close() error {
+	if err := unix.Close(int(f.fd.Swap(-1))); err != nil && err != unix.EINTR {
+		return os.NewSyscallError("close", err)
+	}
+	return nil
 }

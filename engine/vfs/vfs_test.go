@@ -308,3 +308,31 @@ func TestFaultCrashPoint(t *testing.T) {
 		t.Fatal(log)
 	}
 }
+
+// An open file has no name of its own: its errors tell the one it has now, and once it is closed it can do no harm to
+// whoever gets its descriptor.
+func TestOpenFileIsItsDescriptor(t *testing.T) {
+	dir := t.TempDir()
+	path, renamed := filepath.Join(dir, "file"), filepath.Join(dir, "renamed")
+	check(t, WriteFile(OS, path, []byte("some bytes")))
+	f := must(OS.Open(path))
+	check(t, OS.Rename(path, renamed))
+	var failed *fs.PathError
+	if _, err := f.WriteAt([]byte("x"), 0); !errors.As(err, &failed) || failed.Path != renamed || failed.Op != "write" {
+		t.Errorf("write to a file opened for reading: %v", err)
+	}
+	check(t, f.Close())
+	other := must(OS.Open(renamed)) // most likely by the same descriptor
+	defer other.Close()
+	_, rerr := f.ReadAt(make([]byte, 1), 0)
+	_, werr := f.WriteAt([]byte("x"), 0)
+	_, serr := f.Size()
+	for i, err := range []error{rerr, werr, serr, f.Truncate(0), f.Sync(), f.Close()} {
+		if !errors.Is(err, syscall.EBADF) {
+			t.Errorf("use %d of a closed file: %v", i, err)
+		}
+	}
+	if f.Fd() != -1 || must(other.Size()) != 10 {
+		t.Errorf("descriptor %d, %d bytes", f.Fd(), must(other.Size()))
+	}
+}
