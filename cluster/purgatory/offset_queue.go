@@ -10,20 +10,41 @@ type Reached interface {
 
 // OffsetQueue holds waiters for an offset that only rises. Waiters of one
 // partition arrive in nearly rising order, as appends do, so that a signal
-// looks at the due ones only.
+// looks at the due ones only. While nobody waits it holds no memory for them: there
+// is a queue for each partition.
 type OffsetQueue struct {
 	mu      sync.Mutex
-	reached int64 // exclusive: offsets below it are reached
-	failed  error // once set, every waiter fails with it
-	waiters []offsetWaiter
-	head    int            // waiters[:head] are done
-	spare   []offsetWaiter // memory for take; nil while somebody uses it
+	reached int64          // exclusive: offsets below it are reached
+	failed  error          // once set, every waiter fails with it
+	waiting *offsetWaiters // nil while there is none
 }
 
 type offsetWaiter struct {
 	offset int64
 	token  int32
 	w      Reached
+}
+
+// offsetWaiters is a list of waiters by offset; those before head are done.
+type offsetWaiters struct {
+	list []offsetWaiter
+	head int
+}
+
+// spareWaiters are lists without waiters, for the queues that get some.
+var spareWaiters = sync.Pool{New: func() any { return new(offsetWaiters) }}
+
+// maxSpareWaiters bounds the memory of a spare list.
+const maxSpareWaiters = 256
+
+// release gives the list back, with no waiter in it.
+func (l *offsetWaiters) release() {
+	if cap(l.list) > maxSpareWaiters {
+		return
+	}
+	clear(l.list)
+	l.list, l.head = l.list[:0], 0
+	spareWaiters.Put(l)
 }
 
 // Wait registers w for the moment the queue reaches offset. When that has
@@ -37,13 +58,17 @@ func (q *OffsetQueue) Wait(offset int64, w Reached, token int32) (already bool, 
 	case offset <= q.reached:
 		return true, nil
 	}
-	// Appends of two loops may register out of order; keep the queue sorted.
-	i := len(q.waiters)
-	q.waiters = append(q.waiters, offsetWaiter{offset, token, w})
-	for ; i > q.head && q.waiters[i-1].offset > offset; i-- {
-		q.waiters[i] = q.waiters[i-1]
+	if q.waiting == nil {
+		q.waiting = spareWaiters.Get().(*offsetWaiters)
 	}
-	q.waiters[i] = offsetWaiter{offset, token, w}
+	// Appends of two loops may register out of order; keep the queue sorted.
+	l := q.waiting
+	i := len(l.list)
+	l.list = append(l.list, offsetWaiter{offset, token, w})
+	for ; i > l.head && l.list[i-1].offset > offset; i-- {
+		l.list[i] = l.list[i-1]
+	}
+	l.list[i] = offsetWaiter{offset, token, w}
 	return false, nil
 }
 
@@ -56,13 +81,16 @@ func (q *OffsetQueue) Advance(reached int64) {
 		return
 	}
 	q.reached = reached
-	end := q.head
-	for end < len(q.waiters) && q.waiters[end].offset <= reached {
-		end++
+	var due *offsetWaiters
+	if l := q.waiting; l != nil {
+		end := l.head
+		for end < len(l.list) && l.list[end].offset <= reached {
+			end++
+		}
+		due = q.take(end)
 	}
-	due := q.take(end)
 	q.mu.Unlock()
-	q.serve(due, nil)
+	due.serve(nil)
 }
 
 // Fail ends every waiter, now and later, with err. The first error stands.
@@ -71,53 +99,51 @@ func (q *OffsetQueue) Fail(err error) {
 	if q.failed == nil {
 		q.failed = err
 	}
-	due := q.take(len(q.waiters))
+	due := q.waiting
+	q.waiting = nil
 	q.mu.Unlock()
-	q.serve(due, err)
+	due.serve(err)
 }
 
-// spareWaiters bounds the memory that a queue keeps for the waiters it serves.
-const spareWaiters = 256
-
-// serve tells waiters that were taken, and gives their memory back.
-func (q *OffsetQueue) serve(due []offsetWaiter, err error) {
-	if len(due) == 0 {
+// serve tells all waiters of a list that was taken, and gives it back; nil has none.
+func (l *offsetWaiters) serve(err error) {
+	if l == nil {
 		return
 	}
-	for _, d := range due {
-		d.w.Reached(d.token, err)
+	for _, w := range l.list[l.head:] {
+		w.w.Reached(w.token, err)
 	}
-	if cap(due) > spareWaiters {
-		return
-	}
-	clear(due)
-	q.mu.Lock()
-	q.spare = due[:0]
-	q.mu.Unlock()
+	l.release()
 }
 
 // Len is the number of waiters.
 func (q *OffsetQueue) Len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.waiters) - q.head
+	if q.waiting == nil {
+		return 0
+	}
+	return len(q.waiting.list) - q.waiting.head
 }
 
-// take removes waiters[head:end] and returns a copy of them. Called with mu.
-func (q *OffsetQueue) take(end int) []offsetWaiter {
-	if end == q.head {
+// take removes the waiters before end, of which there may be none, and returns them. Called with mu, and with waiters.
+func (q *OffsetQueue) take(end int) *offsetWaiters {
+	l := q.waiting
+	switch end {
+	case l.head:
 		return nil
+	case len(l.list):
+		q.waiting = nil
+		return l
 	}
-	due := append(q.spare, q.waiters[q.head:end]...)
-	q.spare = nil
-	clear(q.waiters[q.head:end])
-	q.head = end
-	if q.head == len(q.waiters) {
-		q.waiters, q.head = q.waiters[:0], 0
-	} else if q.head > len(q.waiters)/2 && q.head > 64 {
-		n := copy(q.waiters, q.waiters[q.head:])
-		clear(q.waiters[n:])
-		q.waiters, q.head = q.waiters[:n], 0
+	due := spareWaiters.Get().(*offsetWaiters)
+	due.list = append(due.list, l.list[l.head:end]...)
+	clear(l.list[l.head:end])
+	l.head = end
+	if l.head > len(l.list)/2 && l.head > 64 {
+		n := copy(l.list, l.list[l.head:])
+		clear(l.list[n:])
+		l.list, l.head = l.list[:n], 0
 	}
 	return due
 }

@@ -142,3 +142,26 @@ func TestDelayedCompletesOnce(t *testing.T) {
 		t.Fatalf("%d winners, want 1", n)
 	}
 }
+
+func TestOffsetQueueHoldsNothingWhenNobodyWaits(t *testing.T) {
+	var q OffsetQueue
+	r := &recorder{}
+	for round := range int64(3) {
+		for i := range int64(5) {
+			q.Wait(10*round+i+1, r, int32(10*round+i))
+		}
+		q.Advance(10*round + 2)
+		if q.Len() != 3 || len(r.got) != int(5*round)+2 {
+			t.Fatalf("%d wait, %v were served", q.Len(), r.got)
+		}
+		q.Advance(10*round + 5)
+		if q.waiting != nil || q.Len() != 0 || len(r.got) != int(5*round)+5 {
+			t.Fatalf("%d wait, %v were served", q.Len(), r.got)
+		}
+	}
+	for i, token := range r.got {
+		if want := int32(i/5*10 + i%5); token != want {
+			t.Fatalf("served %v", r.got)
+		}
+	}
+}
