@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -328,5 +329,38 @@ func TestRecordsUnknown(t *testing.T) {
 	// Unknown tagged fields are skipped (KIP-482).
 	if r, err := decodeRecord([]byte{1, 20, 0, 1, 9, 2, 1, 2}); err != nil || r != (NoOpRecord{}) {
 		t.Errorf("unknown tag: %v, %v", r, err)
+	}
+}
+
+// Partitions that are equal share their memory, and a change of one is not one of the others.
+func TestEqualPartitionsShareMemory(t *testing.T) {
+	d := newDelta(newImage("c"))
+	id := UUID{1}
+	records := []Record{&TopicRecord{Name: "t", ID: id}}
+	part := Partition{Leader: 1, Replicas: []int32{1, 2}, ISR: []int32{1, 2}, Directories: []UUID{{7}, {8}}}
+	for i := range int32(4) {
+		p := part
+		p.Replicas = slices.Clone(part.Replicas)
+		if i == 3 {
+			p.Directories = nil
+		}
+		records = append(records, &PartitionRecord{TopicID: id, Index: i, Partition: p})
+	}
+	if err := d.applyAll(records); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := d.image().Topic("t")
+	if p := before.Partitions; p[0] != p[1] || p[1] != p[2] || p[2] == p[3] || p[3].Directories != nil {
+		t.Errorf("%+v", p)
+	}
+	d = newDelta(d.next)
+	if err := d.applyAll([]Record{&PartitionChangeRecord{TopicID: id, Index: 1, ISR: []int32{1}, Leader: new(int32(1))}}); err != nil {
+		t.Fatal(err)
+	}
+	after, _ := d.image().Topic("t")
+	for i, p := range after.Partitions {
+		if changed := !p.equal(before.Partitions[i]); changed != (i == 1) {
+			t.Errorf("partition %d: %+v, was %+v", i, p, before.Partitions[i])
+		}
 	}
 }

@@ -138,20 +138,40 @@ func (r *PartitionRecord) apply(d *Delta, _ int64) error {
 	if err != nil {
 		return err
 	}
-	p := r.Partition
-	if err := p.check(); err != nil {
+	if err := r.Partition.check(); err != nil {
 		return fmt.Errorf("%w: partition %s-%d: %w", ErrInconsistent, t.Name, r.Index, err)
 	}
 	switch {
 	case r.Index >= 0 && int(r.Index) < len(t.Partitions):
-		t.Partitions[r.Index] = &p
+		t.setPartition(r.Index, &r.Partition)
 	case int(r.Index) == len(t.Partitions):
-		t.Partitions = append(t.Partitions, &p)
+		t.Partitions = append(t.Partitions, nil)
+		t.setPartition(r.Index, &r.Partition)
 	default:
 		return fmt.Errorf("%w: partition %s-%d with %d partitions before it", ErrInconsistent, t.Name, r.Index, len(t.Partitions))
 	}
 	return nil
 }
+
+// setPartition copies p to the place of index, which there is. One that is equal to the one before it is the same in
+// memory, too: nearly all of a node alone are. t is a draft.
+func (t *Topic) setPartition(index int32, p *Partition) {
+	if index > 0 && t.Partitions[index-1].equal(p) {
+		t.Partitions[index] = t.Partitions[index-1]
+		return
+	}
+	t.Partitions[index] = new(*p)
+}
+
+// equal reports whether p and o are the same to whoever reads them or writes them to a log, where nil is not empty.
+func (p *Partition) equal(o *Partition) bool {
+	return p.Leader == o.Leader && p.LeaderEpoch == o.LeaderEpoch && p.PartitionEpoch == o.PartitionEpoch &&
+		p.RecoveryState == o.RecoveryState && same(p.Replicas, o.Replicas) && same(p.ISR, o.ISR) &&
+		same(p.ELR, o.ELR) && same(p.LastKnownELR, o.LastKnownELR) && same(p.Adding, o.Adding) &&
+		same(p.Removing, o.Removing) && same(p.Directories, o.Directories)
+}
+
+func same[T comparable](a, b []T) bool { return (a == nil) == (b == nil) && slices.Equal(a, b) }
 
 // check reports what cannot be of a partition: the invariants on both sides of
 // the log.
@@ -287,7 +307,7 @@ func (r *PartitionChangeRecord) apply(d *Delta, _ int64) error {
 	if err := p.check(); err != nil {
 		return fmt.Errorf("%w: partition %s-%d: %w", ErrInconsistent, t.Name, r.Index, err)
 	}
-	t.Partitions[r.Index] = &p
+	t.setPartition(r.Index, &p)
 	return nil
 }
 

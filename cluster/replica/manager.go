@@ -123,8 +123,11 @@ func (m *Manager) Apply(s TopicState) error {
 		return fmt.Errorf("replica: topic %s has another id", s.Name)
 	}
 	t := &Topic{Name: s.Name, ID: s.ID, Internal: s.Internal, Partitions: make([]*Partition, len(s.Partitions))}
+	var l *Leadership
 	for i := range s.Partitions {
-		l := s.Partitions[i]
+		if l == nil || *l != s.Partitions[i] { // else they share it
+			l = new(s.Partitions[i])
+		}
 		if old != nil && i < len(old.Partitions) && old.Partitions[i] != nil {
 			p := old.Partitions[i]
 			p.lead(l)

@@ -16,7 +16,7 @@ type Partition struct {
 	TopicID        [16]byte
 
 	log *engine.Log
-	// leadership is replaced as a whole when the metadata image changes it.
+	// leadership is replaced as a whole when the metadata image changes it. Partitions of a topic may share one.
 	leadership atomic.Pointer[Leadership]
 	activated  atomic.Bool
 	deleted    atomic.Bool
@@ -42,9 +42,9 @@ type Leadership struct {
 // are at least min.insync.replicas, or all there are.
 func (l *Leadership) enoughReplicas() bool { return l.ISR >= min(l.MinISR, l.Replicas) }
 
-func newPartition(tp engine.TopicPartition, id [16]byte, log *engine.Log, l Leadership) *Partition {
+func newPartition(tp engine.TopicPartition, id [16]byte, log *engine.Log, l *Leadership) *Partition {
 	p := &Partition{TopicPartition: tp, TopicID: id, log: log}
-	p.leadership.Store(&l)
+	p.leadership.Store(l)
 	log.SetDurableListener(p)
 	return p
 }
@@ -97,8 +97,8 @@ func (p *Partition) Failed(err error) {
 func (p *Partition) LogStartMoved(int64) { p.fetch.Signal() }
 
 // lead replaces the leadership.
-func (p *Partition) lead(l Leadership) {
-	p.leadership.Store(&l)
+func (p *Partition) lead(l *Leadership) {
+	p.leadership.Store(l)
 	p.fetch.Signal()
 }
 

@@ -176,7 +176,7 @@ func compareWithModel(t *testing.T, random *rand.Rand) {
 			case 1:
 				l := leading
 				l.IsLeader = random.IntN(3) > 0
-				p.lead(l)
+				p.lead(&l)
 			case 2, 3:
 				q := int32(random.IntN(partitions))
 				ask(q, random.Int64N(parts[q].HighWatermark()+1))
@@ -341,7 +341,7 @@ func TestSessionCountsForTheWaitingFetch(t *testing.T) {
 func TestSessionWaitEnds(t *testing.T) {
 	_, parts := hosted(t, 2)
 	for name, end := range map[string]func(c *SessionCache, x *FetchContext){
-		"not the leader": func(*SessionCache, *FetchContext) { parts[1].lead(Leadership{}) },
+		"not the leader": func(*SessionCache, *FetchContext) { parts[1].lead(new(Leadership)) },
 		"closed":         func(c *SessionCache, x *FetchContext) { c.Close(x.SessionID()) },
 		"overtaken": func(c *SessionCache, x *FetchContext) {
 			if err := c.Begin(&FetchHead{SessionID: x.SessionID(), SessionEpoch: x.epoch}, new(FetchContext)); err != nil {
@@ -350,7 +350,7 @@ func TestSessionWaitEnds(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			parts[1].lead(leading)
+			parts[1].lead(&leading)
 			c := NewSessionCache(10, time.Now)
 			x := quieted(t, c, parts)
 			w := newWaitingFetch(1)
