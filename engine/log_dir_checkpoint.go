@@ -167,8 +167,8 @@ func (l *Log) prepareCheckpointLocked(work *checkpointWork) (c checkpointedOffse
 			if err := s.flushPinned(); err != nil {
 				return c, err
 			}
-			work.files = append(work.files, syncTarget{path: s.prefix + offsetCodec.suffix, optional: true},
-				syncTarget{path: s.prefix + timeCodec.suffix, optional: true})
+			work.files = append(work.files, syncTarget{path: s.prefix() + offsetCodec.suffix, optional: true},
+				syncTarget{path: s.prefix() + timeCodec.suffix, optional: true})
 			s.indexUnsynced = false
 		}
 		unsynced, err := s.txns.toSync(l.m.cfg.FS)
@@ -177,7 +177,7 @@ func (l *Log) prepareCheckpointLocked(work *checkpointWork) (c checkpointedOffse
 		}
 		newSums = newSums || unsynced
 		if unsynced {
-			work.files = append(work.files, syncTarget{path: s.txns.path, optional: true}, syncTarget{dir: l.path, optional: true})
+			work.files = append(work.files, syncTarget{path: s.txns.path(), optional: true}, syncTarget{dir: l.path, optional: true})
 		}
 	}
 	if newSums {
@@ -263,14 +263,22 @@ func (d *logDir) withRecoveryPointAt(tp TopicPartition, offset int64, f func() e
 func (d *logDir) forget(tp TopicPartition) error {
 	d.checkpointMu.Lock()
 	defer d.checkpointMu.Unlock()
+	if err := d.forgetCleaned(tp); err != nil {
+		return err
+	}
+	if !knows(d.recovery, tp) && !knows(d.starts, tp) && !knows(d.watermarks, tp) {
+		return nil // as of every new name, of which there may be thousands
+	}
 	recovery, starts, watermarks := maps.Clone(d.recovery), maps.Clone(d.starts), maps.Clone(d.watermarks)
 	for _, m := range []map[TopicPartition]int64{recovery, starts, watermarks} {
 		delete(m, tp)
 	}
-	if err := d.forgetCleaned(tp); err != nil {
-		return err
-	}
 	return d.writeCheckpointsLocked(recovery, starts, watermarks)
+}
+
+func knows(offsets map[TopicPartition]int64, tp TopicPartition) bool {
+	_, ok := offsets[tp]
+	return ok
 }
 
 // writeLogStarts makes the current log start offsets of the directory durable.

@@ -269,8 +269,9 @@ func (m *LogManager) shareConfig(cfg LogConfig) *LogConfig {
 	if last := m.lastConfig.Load(); last != nil && *last == cfg {
 		return last
 	}
-	m.lastConfig.Store(&cfg)
-	return &cfg
+	shared := new(cfg)
+	m.lastConfig.Store(shared)
+	return shared
 }
 
 // Log finds a partition's log.
