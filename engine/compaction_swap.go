@@ -59,7 +59,7 @@ func (l *Log) swapIn(out *cleanedSegment, old []*LogSegment, aborts int64) error
 	if err != nil {
 		return l.dir.fail(fmt.Errorf("compaction of %s: %w", l.tp, err))
 	}
-	s.txns.path = s.prefix + txnIndexSuffix
+	s.txns.cleaned = false
 	l.removeFilesLater(gone)
 	return nil
 }

@@ -49,7 +49,7 @@ func (g *cleaning) newCleanedSegment(base int64) (*cleanedSegment, error) {
 	out.adoptPinned(files)
 	out.f = files[logFile]
 	out.indexLoaded.Store(true)
-	out.txns.path += cleanedSuffix
+	out.txns.cleaned = true
 	out.ix.reset(g.cfg.IndexIntervalBytes)
 	g.out = g.out[:0]
 	return out, nil
@@ -145,7 +145,7 @@ func (out *cleanedSegment) makeDurable(cold bool) error {
 		if err := out.txns.replace(fsys, out.aborted); err != nil {
 			return err
 		}
-		t := syncTarget{path: out.txns.path}
+		t := syncTarget{path: out.txns.path()}
 		if err := t.sync(fsys); err != nil {
 			return err
 		}

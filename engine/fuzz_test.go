@@ -32,17 +32,15 @@ func memFile(t testing.TB, name string, data []byte) vfs.FS {
 func fuzzIndex[E comparable](f *testing.F, codec *entryCodec[E], seed []E, key func(E) int64) {
 	var file []byte
 	for _, e := range seed {
-		b := make([]byte, codec.size)
-		codec.put(b, e)
-		file = append(file, b...)
+		file = codec.append(file, e)
 		f.Add(bytes.Clone(file), int64(1))
 	}
 	f.Add(file[:len(file)-1], int64(0))
 	f.Fuzz(func(t *testing.T, data []byte, at int64) {
 		fsys := memFile(t, "x", data)
-		open := func(create bool) (vfs.File, error) { return fsys.OpenReadWrite("/d/x", create) }
 		before := func(e E) bool { return key(e) <= at }
-		x := newIndexFile(codec, open)
+		var x indexFile[E]
+		x.init(codec, oneFile{fsys, "/d/x"})
 		var loaded error
 		fuzzing.Bounded(t, 8*uint64(len(data)), func() { loaded = x.load(true) })
 		if loaded != nil {

@@ -18,8 +18,13 @@ const (
 	timeEntryBytes   = 12
 )
 
-// indexBlockEntries is how many entries are read, cached and kept unwritten at a time.
-const indexBlockEntries = 512
+// indexBlockEntries is how many entries are read and cached at a time: those of 2 MiB of the log, so that they tell where
+// a fetch of 1 MiB ends. indexTailEntries is how many are kept unwritten at most, since every log that is written to has
+// some.
+const (
+	indexBlockEntries = 512
+	indexTailEntries  = 64
+)
 
 // offsetEntry maps the last offset of a batch to the position of its first byte. Kafka's OffsetIndex.
 type offsetEntry struct {
@@ -35,19 +40,19 @@ type timeEntry struct {
 
 // entryCodec is how one kind of entry lies in its file, and its order.
 type entryCodec[E any] struct {
+	file   segmentFile
 	suffix string
 	size   int
-	put    func(dst []byte, e E)
+	append func(dst []byte, e E) []byte
 	get    func(src []byte) E
 	// follows reports whether next may stand behind prev.
 	follows func(prev, next E) bool
 }
 
 var offsetCodec = entryCodec[offsetEntry]{
-	suffix: ".index", size: offsetEntryBytes,
-	put: func(dst []byte, e offsetEntry) {
-		binary.BigEndian.PutUint32(dst, uint32(e.relOffset))
-		binary.BigEndian.PutUint32(dst[4:], uint32(e.position))
+	file: offsetIndexFile, suffix: ".index", size: offsetEntryBytes,
+	append: func(dst []byte, e offsetEntry) []byte {
+		return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(dst, uint32(e.relOffset)), uint32(e.position))
 	},
 	get: func(src []byte) offsetEntry {
 		return offsetEntry{int32(binary.BigEndian.Uint32(src)), int32(binary.BigEndian.Uint32(src[4:]))}
@@ -58,10 +63,9 @@ var offsetCodec = entryCodec[offsetEntry]{
 }
 
 var timeCodec = entryCodec[timeEntry]{
-	suffix: ".timeindex", size: timeEntryBytes,
-	put: func(dst []byte, e timeEntry) {
-		binary.BigEndian.PutUint64(dst, uint64(e.timestamp))
-		binary.BigEndian.PutUint32(dst[8:], uint32(e.relOffset))
+	file: timeIndexFile, suffix: ".timeindex", size: timeEntryBytes,
+	append: func(dst []byte, e timeEntry) []byte {
+		return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(dst, uint64(e.timestamp)), uint32(e.relOffset))
 	},
 	get: func(src []byte) timeEntry {
 		return timeEntry{int64(binary.BigEndian.Uint64(src)), int32(binary.BigEndian.Uint32(src[8:]))}
@@ -74,24 +78,35 @@ var timeCodec = entryCodec[timeEntry]{
 // errBadIndex: an index file contradicts itself or its log. The index is rebuilt.
 var errBadIndex = errors.New("index file is damaged")
 
+// indexOwner has the files of a segment.
+type indexOwner interface {
+	file(which segmentFile, create bool) (vfs.File, error)
+}
+
 // indexFile is a sorted file of fixed-size entries: a part on disk, which never changes but by truncation,
-// and a tail in memory that is written once it fills a block. One goroutine appends (the holder of the log's
+// and a tail in memory that is written once it is long enough. One goroutine appends (the holder of the log's
 // append lock); lookups may run beside it. Every method that may touch the file needs its segment pinned.
 type indexFile[E any] struct {
 	codec *entryCodec[E]
-	open  func(create bool) (vfs.File, error) // the segment's handle of this file
+	owner indexOwner
 
 	mu        sync.Mutex
-	persisted int // entries in the file
-	tail      []E // entries behind those, not in the file yet
-	last      E   // newest entry, if count > 0
-	block     []E // copy of the file's entries from blockFirst on, or nil
-	blockAt   int
+	persisted int         // entries in the file
+	tail      []byte      // entries behind those, as they will be in the file
+	last      E           // newest entry, if count > 0
+	block     *indexBlock // what a lookup has read, or nil
 }
 
-func newIndexFile[E any](codec *entryCodec[E], open func(create bool) (vfs.File, error)) *indexFile[E] {
-	return &indexFile[E]{codec: codec, open: open}
+// indexBlock is a copy of an index file from the first-th entry on, at least one. It is not changed.
+type indexBlock struct {
+	first   int
+	entries []byte
 }
+
+// init makes x the index of an owner that has no entry yet.
+func (x *indexFile[E]) init(codec *entryCodec[E], owner indexOwner) { x.codec, x.owner = codec, owner }
+
+func (x *indexFile[E]) open(create bool) (vfs.File, error) { return x.owner.file(x.codec.file, create) }
 
 // OffsetIndex and TimeIndex are the two indexes of a segment.
 type (
@@ -99,30 +114,36 @@ type (
 	TimeIndex   = indexFile[timeEntry]
 )
 
+// in is how many entries b holds, and entry the i-th of them.
+func (x *indexFile[E]) in(b []byte) int             { return len(b) / x.codec.size }
+func (x *indexFile[E]) entry(b []byte, i int) (e E) { return x.codec.get(b[i*x.codec.size:]) }
+
 func (x *indexFile[E]) count() int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.persisted + len(x.tail)
+	return x.countLocked()
 }
+
+func (x *indexFile[E]) countLocked() int { return x.persisted + x.in(x.tail) }
 
 // lastEntry returns the newest entry; ok is false when there is none.
 func (x *indexFile[E]) lastEntry() (e E, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.last, x.persisted+len(x.tail) > 0
+	return x.last, x.countLocked() > 0
 }
 
-// append adds e if it continues the order, and writes the tail when it is a block long. A full disk is no
+// append adds e if it continues the order, and writes the tail when it is long enough. A full disk is no
 // error: the entries stay in memory and are written later.
 func (x *indexFile[E]) append(e E) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.persisted+len(x.tail) > 0 && !x.codec.follows(x.last, e) {
+	if x.countLocked() > 0 && !x.codec.follows(x.last, e) {
 		return nil
 	}
-	x.tail = append(x.tail, e)
+	x.tail = x.codec.append(x.tail, e)
 	x.last = e
-	if len(x.tail) < indexBlockEntries || len(x.tail)%indexBlockEntries != 0 {
+	if x.in(x.tail)%indexTailEntries != 0 {
 		return nil
 	}
 	if err := x.flushLocked(); err != nil && !isDiskFull(err) {
@@ -131,11 +152,15 @@ func (x *indexFile[E]) append(e E) error {
 	return nil
 }
 
-// flush writes the tail to the file, which exists afterwards even if it has no entry.
+// flush writes the tail to the file, which exists afterwards even if it has no entry, and keeps no memory for another.
 func (x *indexFile[E]) flush() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.flushLocked()
+	if err := x.flushLocked(); err != nil {
+		return err
+	}
+	x.tail = nil
+	return nil
 }
 
 func (x *indexFile[E]) flushLocked() error {
@@ -143,16 +168,11 @@ func (x *indexFile[E]) flushLocked() error {
 	if err != nil || len(x.tail) == 0 {
 		return err
 	}
-	b := make([]byte, len(x.tail)*x.codec.size)
-	for i, e := range x.tail {
-		x.codec.put(b[i*x.codec.size:], e)
-	}
-	if _, err := f.WriteAt(b, int64(x.persisted)*int64(x.codec.size)); err != nil {
+	if _, err := f.WriteAt(x.tail, int64(x.persisted)*int64(x.codec.size)); err != nil {
 		return err
 	}
-	x.block, x.blockAt = x.tail, x.persisted
-	x.persisted += len(x.tail)
-	x.tail = nil
+	x.persisted += x.in(x.tail)
+	x.tail = x.tail[:0]
 	return nil
 }
 
@@ -232,11 +252,11 @@ func (x *indexFile[E]) clear() {
 func (x *indexFile[E]) truncate(keep func(E) bool) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	n := sort.Search(len(x.tail), func(i int) bool { return !keep(x.tail[i]) })
+	n := sort.Search(x.in(x.tail), func(i int) bool { return !keep(x.entry(x.tail, i)) })
 	if n > 0 || x.persisted == 0 {
-		x.tail = x.tail[:n]
+		x.tail = x.tail[:n*x.codec.size]
 		if n > 0 {
-			x.last = x.tail[n-1]
+			x.last = x.entry(x.tail, n-1)
 		}
 		return nil
 	}
@@ -264,6 +284,19 @@ func (x *indexFile[E]) truncate(keep func(E) bool) error {
 
 // readEntries reads n entries of the file from entry first on.
 func (x *indexFile[E]) readEntries(f vfs.File, first, n int, noWait bool) ([]E, error) {
+	b, err := x.read(f, first, n, noWait)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]E, n)
+	for i := range entries {
+		entries[i] = x.entry(b, i)
+	}
+	return entries, nil
+}
+
+// read is readEntries without looking into them.
+func (x *indexFile[E]) read(f vfs.File, first, n int, noWait bool) ([]byte, error) {
 	b := make([]byte, n*x.codec.size)
 	if err := readFull(f, b, int64(first)*int64(x.codec.size), noWait); err != nil {
 		if err == io.ErrUnexpectedEOF {
@@ -271,19 +304,14 @@ func (x *indexFile[E]) readEntries(f vfs.File, first, n int, noWait bool) ([]E, 
 		}
 		return nil, err
 	}
-	entries := make([]E, n)
-	for i := range entries {
-		entries[i] = x.codec.get(b[i*x.codec.size:])
-	}
-	return entries, nil
+	return b, nil
 }
 
 // find returns the last entry for which before is true; before is monotone (true first). found is false when
 // there is no such entry. With noWait it returns ErrWouldBlock instead of waiting for the disk.
 func (x *indexFile[E]) find(before func(E) bool, noWait bool) (e E, found bool, err error) {
 	x.mu.Lock()
-	if len(x.tail) > 0 && before(x.tail[0]) {
-		e = x.tail[lastTrue(x.tail, before)]
+	if e, found = x.lastTrue(x.tail, before); found {
 		x.mu.Unlock()
 		return e, true, nil
 	}
@@ -292,10 +320,11 @@ func (x *indexFile[E]) find(before func(E) bool, noWait bool) (e E, found bool, 
 		x.mu.Unlock()
 		return e, false, nil
 	}
-	if b := x.block; len(b) > 0 && before(b[0]) && (x.blockAt+len(b) == n || !before(b[len(b)-1])) {
-		e = b[lastTrue(b, before)]
-		x.mu.Unlock()
-		return e, true, nil
+	if b := x.block; b != nil && (b.first+x.in(b.entries) == n || !before(x.entry(b.entries, x.in(b.entries)-1))) {
+		if e, found = x.lastTrue(b.entries, before); found {
+			x.mu.Unlock()
+			return e, true, nil
+		}
 	}
 	x.mu.Unlock()
 
@@ -307,9 +336,21 @@ func (x *indexFile[E]) find(before func(E) bool, noWait bool) (e E, found bool, 
 	return e, found, err
 }
 
-// lastTrue is the index of the last entry for which before is true; before(entries[0]) must be true.
-func lastTrue[E any](entries []E, before func(E) bool) int {
-	return sort.Search(len(entries)-1, func(i int) bool { return !before(entries[i+1]) })
+// forget drops what lookups have left behind, unless somebody is at it. Its segment's mu may be held.
+func (x *indexFile[E]) forget() {
+	if x.mu.TryLock() {
+		x.block = nil
+		x.mu.Unlock()
+	}
+}
+
+// lastTrue is the last entry of b for which before is true, if there is one.
+func (x *indexFile[E]) lastTrue(b []byte, before func(E) bool) (e E, found bool) {
+	n := sort.Search(x.in(b), func(i int) bool { return !before(x.entry(b, i)) })
+	if n == 0 {
+		return e, false
+	}
+	return x.entry(b, n-1), true
 }
 
 // searchFile finds the last of the file's first n entries for which before is true, and its number.
@@ -322,32 +363,32 @@ func (x *indexFile[E]) searchFile(f vfs.File, n int, before func(E) bool, noWait
 		if failed != nil {
 			return true
 		}
-		first, err := x.readEntries(f, i*indexBlockEntries, 1, noWait)
+		first, err := x.read(f, i*indexBlockEntries, 1, noWait)
 		if err != nil {
 			failed = err
 			return true
 		}
-		return !before(first[0])
+		return !before(x.entry(first, 0))
 	})
 	if failed != nil || b == 0 {
 		return 0, zero, false, failed
 	}
 	first := (b - 1) * indexBlockEntries
-	entries, err := x.readEntries(f, first, min(indexBlockEntries, n-first), noWait)
+	entries, err := x.read(f, first, min(indexBlockEntries, n-first), noWait)
 	if err != nil {
 		return 0, zero, false, err
 	}
-	if !before(entries[0]) { // the file changed under us, or is not sorted
+	i := sort.Search(x.in(entries), func(i int) bool { return !before(x.entry(entries, i)) }) - 1
+	if i < 0 { // the file changed under us, or is not sorted
 		return 0, zero, false, errBadIndex
 	}
-	i := lastTrue(entries, before)
 	if x.mu.TryLock() { // keep the block for the next reader of this stretch; never needed
-		if x.persisted >= first+len(entries) {
-			x.block, x.blockAt = entries, first
+		if x.persisted >= first+x.in(entries) {
+			x.block = &indexBlock{first, entries}
 		}
 		x.mu.Unlock()
 	}
-	return first + i, entries[i], true, nil
+	return first + i, x.entry(entries, i), true, nil
 }
 
 // readFull fills p from off. io.ErrUnexpectedEOF when the file ends first; with noWait, ErrWouldBlock when
@@ -381,11 +422,8 @@ func readFull(f vfs.File, p []byte, off int64, noWait bool) error {
 func (x *indexFile[E]) findCached(before func(E) bool) (e E, found bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if len(x.tail) > 0 && before(x.tail[0]) {
-		return x.tail[lastTrue(x.tail, before)], true
+	if e, found = x.lastTrue(x.tail, before); !found && x.block != nil {
+		e, found = x.lastTrue(x.block.entries, before)
 	}
-	if len(x.block) > 0 && before(x.block[0]) {
-		return x.block[lastTrue(x.block, before)], true
-	}
-	return e, false
+	return e, found
 }

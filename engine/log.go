@@ -97,10 +97,12 @@ const recentBatchCount = 32
 // recentBatch is where one of the newest batches begins.
 type recentBatch struct {
 	base     int64
-	last     int64 // last offset
 	segment  *LogSegment
-	position int64
+	position int32 // as in an index
+	delta    int32 // last offset less base
 }
+
+func (b *recentBatch) last() int64 { return b.base + int64(b.delta) }
 
 // recentBatches is a ring of the newest batches, none left out up to the log end.
 type recentBatches struct {
@@ -129,7 +131,7 @@ func (r *recentBatches) containing(offset int64) (b, next recentBatch, ok bool) 
 	for i := range r.ring {
 		b = r.at(i)
 		if b.base <= offset {
-			return b, next, b.last >= offset
+			return b, next, b.last() >= offset
 		}
 		next = b
 	}

@@ -167,8 +167,8 @@ func (l *Log) prepareCheckpointLocked(work *checkpointWork) (c checkpointedOffse
 			if err := s.flushPinned(); err != nil {
 				return c, err
 			}
-			work.files = append(work.files, syncTarget{path: s.prefix() + offsetCodec.suffix, optional: true},
-				syncTarget{path: s.prefix() + timeCodec.suffix, optional: true})
+			work.files = append(work.files, syncTarget{path: s.prefix + offsetCodec.suffix, optional: true},
+				syncTarget{path: s.prefix + timeCodec.suffix, optional: true})
 			s.indexUnsynced = false
 		}
 		unsynced, err := s.txns.toSync(l.m.cfg.FS)

@@ -183,15 +183,15 @@ func (l *Log) findPlace(offset, maxBytes, upTo int64) (p place, empty bool, err 
 	}
 	if p.end < 0 {
 		if b, _, ok := l.recent.containing(upTo); ok && b.segment == p.segment {
-			p.end = b.position
+			p.end = int64(b.position)
 		}
 	}
 	b, after, ok := l.recent.containing(offset)
 	if ok && b.segment == p.segment {
-		p.start, p.startBase = b.position, b.base
-		p.firstBatch = p.size - b.position
+		p.start, p.startBase = int64(b.position), b.base
+		p.firstBatch = p.size - p.start
 		if after.segment == p.segment {
-			p.firstBatch = after.position - b.position
+			p.firstBatch = int64(after.position) - p.start
 		}
 		p.cut = l.recent.boundary(p.segment, p.start+maxBytes)
 	}
@@ -201,8 +201,8 @@ func (l *Log) findPlace(offset, maxBytes, upTo int64) (p place, empty bool, err 
 // boundary is the highest batch start of segment s at or below limit, -1 if the ring has none.
 func (r *recentBatches) boundary(s *LogSegment, limit int64) int64 {
 	for i := range r.ring {
-		if b := r.at(i); b.segment == s && b.position <= limit {
-			return b.position
+		if b := r.at(i); b.segment == s && int64(b.position) <= limit {
+			return int64(b.position)
 		}
 	}
 	return -1

@@ -10,8 +10,8 @@ import (
 // What a partition of three segments may take of the heap, in bytes. Nearly all of a large node's partitions are not
 // used between two starts.
 const (
-	maxUnusedLogBytes = 1000 // nobody has used it since the start, whatever the stop before it was like
-	maxLoadedLogBytes = 6500 // somebody has read it, and its files are still open
+	maxUnusedLogBytes = 900  // nobody has used it since the start, whatever the stop before it was like
+	maxLoadedLogBytes = 3400 // somebody has read it, and its files are still open
 )
 
 // heapBytes is what is in use on the heap.

@@ -14,10 +14,20 @@ import (
 	"kserver/protocol/recordbatch"
 )
 
+// oneFile is an indexOwner with one file.
+type oneFile struct {
+	fs   vfs.FS
+	path string
+}
+
+func (o oneFile) file(_ segmentFile, create bool) (vfs.File, error) {
+	return o.fs.OpenReadWrite(o.path, create)
+}
+
 func TestIndexFileAcrossBlocks(t *testing.T) {
-	mem := vfs.NewMem()
-	open := func(create bool) (vfs.File, error) { return mem.OpenReadWrite("/x.index", create) }
-	x := newIndexFile(&offsetCodec, open)
+	file := oneFile{vfs.NewMem(), "/x.index"}
+	x, y := new(OffsetIndex), new(OffsetIndex)
+	x.init(&offsetCodec, file)
 	const n = 3*indexBlockEntries + 77
 	for i := range int32(n) {
 		if err := x.append(offsetEntry{i * 10, i * 100}); err != nil {
@@ -44,7 +54,7 @@ func TestIndexFileAcrossBlocks(t *testing.T) {
 	if err := x.flush(); err != nil {
 		t.Fatal(err)
 	}
-	y := newIndexFile(&offsetCodec, open)
+	y.init(&offsetCodec, file)
 	if err := y.load(true); err != nil || y.count() != n {
 		t.Fatal(err)
 	}

@@ -30,48 +30,50 @@ type LogSegment struct {
 	// the time index. Written by the holder of the append lock.
 	maxTimestamp         atomic.Int64
 	offsetOfMaxTimestamp atomic.Int64
+	// bound is the base offset of the next segment, below which every offset of this one lies; 0 while there is none.
+	bound atomic.Int64
 	// dirty: bytes were written since the last sync began. Such a segment keeps its descriptor.
 	dirty atomic.Bool
 	// kept: bytes are durable by the commit journal only. It keeps its descriptor as well.
 	kept atomic.Bool
+	// sealed: the segment is immutable, nobody appends to its indexes any more.
+	sealed atomic.Bool
+	// gapKnown: the offsets missing up to the next segment were removed by compaction.
+	gapKnown    atomic.Bool
+	indexLoaded atomic.Bool
+	// indexUnsynced: rolled, and the indexes are not durable yet. Owned by the holder of the log's append lock.
+	indexUnsynced bool
 	// committed is the position up to which the bytes are durable in one way or the other, and journalSeq the newest
 	// frame of the journal with bytes of the segment. The committer changes them, under the log's view lock.
 	committed  int64
 	journalSeq uint64
-	// sealed: the segment is immutable, nobody appends to its indexes any more.
-	sealed atomic.Bool
-	damage knownDamage
-	// bound is the base offset of the next segment, below which every offset of this one lies; 0 while there is none.
-	bound atomic.Int64
-	// gapKnown: the offsets missing up to the next segment were removed by compaction.
-	gapKnown atomic.Bool
 	// coldBefore is the position up to which the file was there when it was opened: not appended by us.
 	coldBefore int64
+	damage     knownDamage
 
-	offsets *OffsetIndex
-	times   *TimeIndex
+	offsets OffsetIndex
+	times   TimeIndex
 	txns    TransactionIndex
 
 	// Owned by the holder of the log's append lock.
-	bytesSinceIndex int
 	firstTimestamp  int64 // of the first append, for segment.ms; -1 unknown
 	createdMs       int64
 	pacedTo         int64 // writeback was started up to this position
-	indexUnsynced   bool  // rolled, and the indexes are not durable yet
+	bytesSinceIndex int
+
+	poolSlot int32 // guarded by the pool's lock
 
 	// indexMu is held while the indexes are loaded or rebuilt after the segment became immutable.
-	indexMu     sync.Mutex
-	indexLoaded atomic.Bool
+	indexMu sync.Mutex
 
 	// syncMu is held during a sync, so that never two are in flight for one file.
 	syncMu sync.Mutex
 
-	mu       sync.Mutex // guards what follows
-	files    [segmentFileCount]vfs.File
-	pins     int
-	gone     bool
-	used     bool // since the pool last looked
-	poolSlot int  // guarded by the pool's lock
+	mu    sync.Mutex // guards what follows
+	pins  int32
+	gone  bool
+	used  bool // since the pool last looked
+	files [segmentFileCount]vfs.File
 }
 
 const unknownTimestamp = math.MinInt64
@@ -96,9 +98,9 @@ func newSegment(pool *handlePool, dir string, base int64) *LogSegment {
 		base: base, prefix: filepath.Join(dir, offsetFileName(base)), pool: pool,
 		pageID: pagecache.NewFileID(), firstTimestamp: -1,
 	}
-	s.offsets = newIndexFile(&offsetCodec, func(create bool) (vfs.File, error) { return s.file(offsetIndexFile, create) })
-	s.times = newIndexFile(&timeCodec, func(create bool) (vfs.File, error) { return s.file(timeIndexFile, create) })
-	s.txns.path, s.txns.base = s.prefix+txnIndexSuffix, base
+	s.offsets.init(&offsetCodec, s)
+	s.times.init(&timeCodec, s)
+	s.txns.segment = s
 	s.maxTimestamp.Store(-1)
 	s.offsetOfMaxTimestamp.Store(-1)
 	return s

@@ -32,7 +32,7 @@ func (p *handlePool) opened(s *LogSegment, first bool) {
 	defer p.mu.Unlock()
 	p.open++
 	if first {
-		s.poolSlot = len(p.segments)
+		s.poolSlot = int32(len(p.segments))
 		p.segments = append(p.segments, s)
 	}
 	if p.open > p.limit {
@@ -191,8 +191,11 @@ func (s *LogSegment) closeAndForgetLocked() {
 	}
 }
 
-// closeFilesLocked closes what is open. Close errors say nothing here: what had to be durable was synced.
+// closeFilesLocked closes what is open, and forgets what was read of indexes. Close errors say nothing here: what had to
+// be durable was synced.
 func (s *LogSegment) closeFilesLocked() (n int) {
+	s.offsets.forget()
+	s.times.forget()
 	for i, f := range s.files {
 		if f != nil {
 			_ = f.Close()

@@ -59,13 +59,22 @@ func parseTxnIndex(b []byte, base int64) ([]AbortedTxn, error) {
 // TransactionIndex is the file of one segment's aborted transactions. It is small and rarely needed, so it is
 // neither kept open nor cached. An entry that finds no space on the disk stays in memory until one does.
 type TransactionIndex struct {
-	path string
-	base int64
+	segment *LogSegment
 
 	mu       sync.Mutex
-	sum      txnSum       // of what the file is known to begin with
 	pending  []AbortedTxn // not in the file yet
+	sum      txnSum       // of what the file is known to begin with
+	cleaned  bool         // the file has the temporary name of a compaction
 	unsynced bool         // the file has changed and is not durable
+}
+
+// path is the file's. mu or the log's appendMu is held, or the segment is not in use yet.
+func (x *TransactionIndex) path() string {
+	path := x.segment.prefix + txnIndexSuffix
+	if x.cleaned {
+		path += cleanedSuffix
+	}
+	return path
 }
 
 // append adds an entry. A full disk is no error.
@@ -83,7 +92,7 @@ func (x *TransactionIndex) flushLocked(fsys vfs.FS) error {
 	if len(x.pending) == 0 {
 		return nil
 	}
-	f, err := fsys.OpenReadWrite(x.path, true)
+	f, err := fsys.OpenReadWrite(x.path(), true)
 	if err != nil {
 		return err
 	}
@@ -115,14 +124,14 @@ func (x *TransactionIndex) flushLocked(fsys vfs.FS) error {
 
 // read returns what the file holds, and its entries; errBadIndex if it is damaged. mu is held.
 func (x *TransactionIndex) read(fsys vfs.FS) (b []byte, txns []AbortedTxn, err error) {
-	b, err = vfs.ReadFile(fsys, x.path, maxTxnIndexSize)
+	b, err = vfs.ReadFile(fsys, x.path(), maxTxnIndexSize)
 	if err != nil && !isNotExist(err) {
 		return nil, nil, err
 	}
 	if err := x.sum.check(b); err != nil {
 		return b, nil, err
 	}
-	txns, err = parseTxnIndex(b, x.base)
+	txns, err = parseTxnIndex(b, x.segment.base)
 	return b, txns, err
 }
 
@@ -148,7 +157,7 @@ func (x *TransactionIndex) vouchedEntries() int {
 func (x *TransactionIndex) replace(fsys vfs.FS, txns []AbortedTxn) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if err := fsys.Remove(x.path); err != nil && !isNotExist(err) {
+	if err := fsys.Remove(x.path()); err != nil && !isNotExist(err) {
 		return err
 	}
 	x.pending, x.sum, x.unsynced = txns, txnSum{known: true}, true

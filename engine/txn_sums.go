@@ -21,9 +21,9 @@ const txnSumsFile = "transaction-index-checksums"
 
 // txnSum vouches for the first bytes of a transaction index.
 type txnSum struct {
-	known bool
 	bytes int64
 	crc   uint32
+	known bool
 }
 
 // add takes in b, which follows what the sum covers.
