@@ -57,7 +57,7 @@ type waiter struct {
 }
 
 // pieceTable remembers pieces: those that are coming, and a bounded number of cached ones, of which it forgets the
-// least recently used. The kernel may evict earlier than that; see Warmer.Forget.
+// least recently used. The kernel may evict earlier than that; see Warmer.Missed.
 type pieceTable struct {
 	index  map[pieceKey]*piece
 	recent piece  // head of the ring of cached and passed pieces, the latest first

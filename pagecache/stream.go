@@ -15,6 +15,8 @@ const (
 	nearBehind = 64 << 20
 	// streamIdle is how long a reader may be silent until nothing is kept for it.
 	streamIdle = 10 * time.Second
+	// streamKept is how long a reader may be silent until it is forgotten, and its file with it, which may be deleted.
+	streamKept = time.Minute
 	// readingNow is how long ago those have asked among whom reading ahead is divided.
 	readingNow = time.Second
 	// maxAhead is the most pieces read ahead for one reader: 8 MiB.
@@ -41,7 +43,8 @@ type stream struct {
 	listed bool     // in the device's list
 }
 
-// streamTable is a bounded number of streams; the one that was silent for longest goes first.
+// streamTable is a bounded number of streams; the one that was silent for longest goes first, at the latest when others have
+// read on for streamKept.
 type streamTable struct {
 	files  map[FileID][]*stream
 	recent list.List // of *stream, the latest first
@@ -97,6 +100,9 @@ func (t *streamTable) remove(s *stream) {
 func (t *streamTable) advance(s *stream, off int64, n int, now time.Time) {
 	s.next, s.used = off+int64(n), now
 	t.recent.MoveToFront(s.at)
+	for last := t.recent.Back().Value.(*stream); now.Sub(last.used) >= streamKept; last = t.recent.Back().Value.(*stream) {
+		t.remove(last)
+	}
 }
 
 // share is how many pieces may be read ahead of each of the streams that read now, total for all of them.

@@ -392,6 +392,26 @@ func TestReadersAreBounded(t *testing.T) {
 }
 
 // A log that is cached costs no reads and no readers.
+// Who has been silent for long is forgotten when others read, and its file is not held on to: it may be deleted.
+func TestSilentReadersAreForgotten(t *testing.T) {
+	bubble(t, Config{}, func(r *rig) {
+		for range 5 {
+			r.reader(r.newFile(1)).ask(mib)
+		}
+		time.Sleep(streamKept - time.Second)
+		on := r.reader(r.newFile(10))
+		on.ask(mib)
+		if s := r.Stats(); s.Readers != 6 {
+			t.Fatalf("%d readers", s.Readers)
+		}
+		time.Sleep(2 * time.Second)
+		on.ask(mib)
+		if s := r.Stats(); s.Readers != 1 || len(r.streams.files) != 1 {
+			t.Errorf("%d readers of %d files", s.Readers, len(r.streams.files))
+		}
+	})
+}
+
 func TestCachedFileIsLeftAlone(t *testing.T) {
 	bubble(t, Config{}, func(r *rig) {
 		f := r.newFile(50)
