@@ -18,7 +18,8 @@ func newRoundSyncer(cfg *Config) roundSyncer {
 }
 
 // ringSyncer syncs all files of a round by one submission to an io_uring. A round of one file goes by a
-// direct fdatasync, which is faster, and directories by fsync beforehand: they are rare.
+// direct fdatasync, which is faster, and one with names of new files by threads: the file system commits those together
+// when they are asked for at the same time.
 type ringSyncer struct {
 	threads *threadSyncer
 	ring    *uring.Ring // made by the first round that needs it, on the committer's thread
@@ -35,14 +36,11 @@ func (r *ringSyncer) syncRound(targets []syncTarget) error {
 	}
 	r.fds, r.errs = r.fds[:0], r.errs[:0]
 	for i := range targets {
-		if f := targets[i].file; f != nil && f.Fd() >= 0 {
-			r.fds, r.errs = append(r.fds, f.Fd()), append(r.errs, nil)
-		} else if err := targets[i].sync(r.threads.fs); err != nil {
-			return err
+		f := targets[i].file
+		if f == nil || f.Fd() < 0 {
+			return r.threads.syncRound(targets)
 		}
-	}
-	if len(r.fds) == 0 {
-		return nil
+		r.fds, r.errs = append(r.fds, f.Fd()), append(r.errs, nil)
 	}
 	if !r.open() {
 		return r.threads.syncRound(targets)

@@ -24,6 +24,7 @@ import (
 type scrubber struct {
 	m        *LogManager
 	throttle throttle
+	began    time.Time
 	stopping chan struct{}
 	done     chan struct{}
 	buf      []byte
@@ -56,7 +57,7 @@ const (
 )
 
 func newScrubber(m *LogManager) *scrubber {
-	s := &scrubber{m: m, stopping: make(chan struct{}), done: make(chan struct{})}
+	s := &scrubber{m: m, began: m.cfg.Clock.Now(), stopping: make(chan struct{}), done: make(chan struct{})}
 	s.throttle.clock = m.cfg.Clock
 	return s
 }
@@ -105,6 +106,9 @@ func (s *scrubber) due(d *logDir) time.Duration {
 	info, statErr := s.m.cfg.FS.Stat(path)
 	switch {
 	case isNotExist(statErr): // a new directory: nothing is old enough to have decayed
+		if early := s.began.Add(scrubCheckpointInterval).Sub(s.m.cfg.Clock.Now()); early > 0 {
+			return early // the first syncs of a start are for its clients
+		}
 		s.note(d, nil)
 		return s.m.cfg.ScrubInterval
 	case err != nil || statErr != nil || len(at) > 0:

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"path/filepath"
 	"testing"
 
 	"kserver/engine/vfs"
@@ -119,5 +120,24 @@ func TestScrubResumes(t *testing.T) {
 	m.scrub.pass(m.dirs[0])
 	if s := m.ScrubStats(); int64(s.Bytes) != 2*l.Size()-skipped {
 		t.Fatalf("the next pass does not begin at the beginning: %+v", s)
+	}
+}
+
+// A new directory has nothing to check. That it is looked at in a week is written when the start is over, whose first syncs
+// are for its clients.
+func TestScrubOfANewDirectory(t *testing.T) {
+	mem, clock := vfs.NewMem(), newManualClock()
+	m := openManager(t, Config{FS: mem, Clock: clock, stepped: true})
+	defer m.Close()
+	noted := func() bool {
+		_, err := mem.Stat(filepath.Join(m.dirs[0].path, scrubCheckpointFile))
+		return err == nil
+	}
+	if due := m.scrub.due(m.dirs[0]); due != scrubCheckpointInterval || noted() {
+		t.Errorf("at the start: due in %v, written %v", due, noted())
+	}
+	clock.Advance(scrubCheckpointInterval)
+	if due := m.scrub.due(m.dirs[0]); due != m.cfg.ScrubInterval || !noted() {
+		t.Errorf("later: due in %v, written %v", due, noted())
 	}
 }
