@@ -40,6 +40,7 @@ var brokers = map[string]broker{
 	"kserver":      {binary: func(p *programs) string { return p.kserver }, command: kserverCommand},
 	"kserver-copy": {binary: func(p *programs) string { return p.kserver }, command: kserverCommand + " --sendfile.enable false"},
 	"floor":        {binary: func(p *programs) string { return p.kbench }, command: "{binary} floor --listen 127.0.0.1:{port} --dir {dir}"},
+	"floor-sync":   {binary: func(p *programs) string { return p.kbench }, command: "{binary} floor --durable --listen 127.0.0.1:{port} --dir {dir}"},
 	"kafka":        {script: kafkaScript, command: "{binary} run {dir} {port}", prepare: "{binary} format {dir} {port}"},
 	"rabbitmq":     {script: rabbitScript, command: "{binary} run {dir} {port}", amqp: true},
 }
@@ -68,7 +69,8 @@ var systems = map[string]system{
 	"kafka":        {broker: "kafka", durability: pageCache, settings: kafkaSettings, prime: jvmPrime},
 	"kafka-sync": {broker: "kafka", durability: synced, topic: []string{"flush.messages=1"},
 		settings: append(append([]string(nil), kafkaSettings...), "topic flush.messages=1"), prime: jvmPrime},
-	"floor": {broker: "floor", durability: "in the page cache, of a server that can do nothing else", settings: []string{"kbench floor"}},
+	"floor":      {broker: "floor", durability: "in the page cache, of a server that can do nothing else", settings: []string{"kbench floor"}},
+	"floor-sync": {broker: "floor-sync", durability: synced + ", of a server that can do nothing else", settings: []string{"kbench floor --durable"}},
 	"rabbitmq-classic": {broker: "rabbitmq", queue: "classic", noVerify: true, durability: "persistent message in a durable classic queue, confirmed",
 		settings: []string{"classic queues, version 1, lazy off"}},
 	"rabbitmq-quorum": {broker: "rabbitmq", queue: "quorum", noVerify: true, durability: "in the synced log of a quorum queue with one member, confirmed",
@@ -182,7 +184,7 @@ func (p *programs) binary(name string) string {
 // versionOf asks a broker's executable, or its script, what it is. What was built here is named by its commit, too.
 func (o *options) versionOf(ctx context.Context, p *programs, name string) (string, error) {
 	word := "version"
-	if name == "floor" {
+	if strings.HasPrefix(name, "floor") {
 		word = "--version"
 	}
 	out, err := exec.CommandContext(ctx, p.binary(name), word).Output()

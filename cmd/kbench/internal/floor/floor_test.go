@@ -1,9 +1,11 @@
 package floor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -13,10 +15,10 @@ import (
 	"kserver/cmd/kbench/wire"
 )
 
-func serve(t *testing.T) (address, dir string) {
+func serve(t *testing.T, durable bool) (address, dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	s, err := Listen("127.0.0.1:0", dir)
+	s, err := Listen("127.0.0.1:0", dir, durable)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +65,12 @@ func frame(t *testing.T, c *wire.Conn, partition int32, records int, value byte)
 
 // What is produced, several requests in flight, gets offsets in order and comes back the same, by both clients.
 func TestProduceAndFetch(t *testing.T) {
-	address, _ := serve(t)
+	t.Run("page cache", func(t *testing.T) { testProduceAndFetch(t, false) })
+	t.Run("durable", func(t *testing.T) { testProduceAndFetch(t, true) })
+}
+
+func testProduceAndFetch(t *testing.T, durable bool) {
+	address, _ := serve(t, durable)
 	c := dial(t, address)
 	if err := c.CreateTopic("t", 2); err != nil {
 		t.Fatal(err)
@@ -133,8 +140,41 @@ func TestProduceAndFetch(t *testing.T) {
 	}
 }
 
+// When a batch is acknowledged, the journal's file has it.
+func TestDurable(t *testing.T) {
+	address, dir := serve(t, true)
+	if err := dial(t, address).CreateTopic("t", 1); err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, address)
+	r, err := c.NewProduceReader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, value := range []byte("abc") {
+		value := bytes.Repeat([]byte{value}, 100)
+		batch, err := wire.EncodeBatch(1, len(value), wire.CodecNone, 1, func(_ int, v []byte) { copy(v, value) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := c.NewProduceFrame("t", 0, -1, 1000, batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.WriteFrame(f.Bytes(), int32(i)); err != nil {
+			t.Fatal(err)
+		}
+		if res, err := r.Next(); err != nil || res.Err != nil {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		if journal, err := os.ReadFile(filepath.Join(dir, "journal")); err != nil || !bytes.Contains(journal, value) {
+			t.Errorf("batch %c is not in the journal: %v", value[0], err)
+		}
+	}
+}
+
 func TestProduceRefuses(t *testing.T) {
-	address, _ := serve(t)
+	address, _ := serve(t, false)
 	if err := dial(t, address).CreateTopic("t", 1); err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,12 @@ func (c *conn) produce(corr uint32, body []byte) error {
 	if acks == 0 {
 		return nil
 	}
+	if j := c.server.journal; j != nil && code == 0 {
+		var err error
+		if c.round, err = j.put(batch); err != nil {
+			return err
+		}
+	}
 	if c.produced == nil {
 		c.produced = kmsg.NewPtrProduceResponse()
 		c.produced.Version = produceVersion

@@ -25,9 +25,10 @@ const (
 
 // Server is the floor. Make one with Listen.
 type Server struct {
-	dir string
-	ln  net.Listener
-	wg  sync.WaitGroup
+	dir     string
+	journal *journal // nil when an acknowledgement promises nothing
+	ln      net.Listener
+	wg      sync.WaitGroup
 
 	mu     sync.Mutex
 	topics map[string]topic
@@ -35,13 +36,19 @@ type Server struct {
 	errs   []error               // of connections
 }
 
-// Listen returns a server on address (host:port, an IPv4 address) that keeps its files in dir.
-func Listen(address, dir string) (*Server, error) {
+// Listen returns a server on address (host:port, an IPv4 address) that keeps its files in dir. If it is durable, what it
+// acknowledges is on stable storage.
+func Listen(address, dir string, durable bool) (*Server, error) {
 	ln, err := net.Listen("tcp4", address)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{dir: dir, ln: ln, topics: make(map[string]topic), conns: make(map[net.Conn]struct{})}
+	if durable {
+		if s.journal, err = openJournal(dir); err != nil {
+			return nil, errors.Join(err, ln.Close())
+		}
+	}
 	s.wg.Go(s.accept)
 	return s, nil
 }
@@ -60,6 +67,9 @@ func (s *Server) Close() error {
 	s.mu.Unlock()
 	s.wg.Wait()
 	errs := append(s.errs, err)
+	if s.journal != nil {
+		errs = append(errs, s.journal.close())
+	}
 	for _, t := range s.topics {
 		errs = append(errs, t.close())
 	}
@@ -108,6 +118,7 @@ type conn struct {
 	tcp    *net.TCPConn
 	in     []byte
 	out    []byte // answers that wait until no whole request is left in the buffer
+	round  uint64 // of the journal that must be durable before they are sent; 0 for none
 	// Used again by each produce request.
 	produced *kmsg.ProduceResponse
 	reader   kbin.Reader
@@ -150,6 +161,12 @@ func (c *conn) serve() error {
 }
 
 func (c *conn) flush() error {
+	if c.round > 0 {
+		if err := c.server.journal.wait(c.round); err != nil {
+			return err
+		}
+		c.round = 0
+	}
 	if len(c.out) == 0 {
 		return nil
 	}
