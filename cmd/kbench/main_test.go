@@ -49,6 +49,8 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"limits", "--limits-time", "0s"}, "--limits-time"},
 		{[]string{"produce", "--batch-records", "2"}, "--batch-records needs --driver raw"},
 		{[]string{"produce", "--driver", "raw", "--batch-records", "100000"}, "a batch of --batch-records"},
+		{[]string{"consume", "--broker-cpus", "0"}, "--broker-cpus needs --broker-pid"},
+		{[]string{"consume", "--cpus", "0,-1"}, "--cpus and --broker-cpus must be"},
 		{[]string{"compare", "x.scenario"}, "--system or --systems is missing"},
 		{[]string{"compare", "--system", "a=h:1"}, "arg"},
 		{[]string{"compare", "--system", "a", "x.scenario"}, "neither address nor program"},
@@ -117,6 +119,7 @@ func TestEndpoint(t *testing.T) {
 		{"produce", "--codec", "zstd", "--in-flight", "10", "--round-robin"},
 		{"consume", "--consumers", "2"},
 		{"consume", "--driver", "raw", "--fan-out", "--consumers", "2", "--pipeline", "3"},
+		{"consume", "--driver", "raw", "--cpus", "0"},
 		{"e2e", "--driver", "raw", "--rate", "200", "--verify"},
 		{"e2e", "--rate", "200", "--verify"},
 	} {

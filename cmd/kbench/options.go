@@ -10,6 +10,7 @@ import (
 
 	"kserver/cmd/kbench/integrity"
 	"kserver/cmd/kbench/internal/load"
+	"kserver/cmd/kbench/process"
 	"kserver/cmd/kbench/wire"
 )
 
@@ -57,6 +58,8 @@ type commonOptions struct {
 	jsonFile    string
 	labels      map[string]string
 	brokerPID   int
+	cpus        []int
+	brokerCPUs  []int
 	limits      bool
 	limitsDir   string
 	limitsTime  time.Duration
@@ -77,6 +80,8 @@ func (o *commonOptions) register(f *pflag.FlagSet) {
 	f.StringVar(&o.jsonFile, "json", "", "write the result to this file, too")
 	f.StringToStringVar(&o.labels, "label", nil, "label of the result, key=value")
 	f.IntVar(&o.brokerPID, "broker-pid", 0, "process id of a local broker, to report its CPU time and memory")
+	f.IntSliceVar(&o.cpus, "cpus", nil, "processors that kbench is bound to during the load, by number")
+	f.IntSliceVar(&o.brokerCPUs, "broker-cpus", nil, "processors that the broker of --broker-pid is bound to during the load, by number")
 	f.BoolVar(&o.limits, "limits", false, "measure the machine's limits first and report shares of them")
 	f.BoolVar(&o.verify, "verify", false, "stamp every record and prove that none is lost, repeated, reordered or changed")
 	f.StringVar(&o.manifest, "manifest", "", "file with what was acknowledged: written by produce, read by consume --verify")
@@ -172,6 +177,10 @@ func (o *commonOptions) validate(c *check) {
 	c.rule(o.duration > 0, "--duration must be positive")
 	c.rule(o.limitsTime > 0, "--limits-time must be positive")
 	c.rule(o.brokerPID >= 0, "--broker-pid must be positive")
+	c.rule(len(o.brokerCPUs) == 0 || o.brokerPID > 0, "--broker-cpus needs --broker-pid")
+	for _, n := range append(o.cpus[:len(o.cpus):len(o.cpus)], o.brokerCPUs...) {
+		c.rule(n >= 0 && n <= process.MaxCPU, "--cpus and --broker-cpus must be 0 to %d", process.MaxCPU)
+	}
 }
 
 func (o *commonOptions) raw() bool { return o.driver == "raw" }

@@ -72,10 +72,14 @@ func settings(cmd *cobra.Command) map[string]any {
 // the live line that state returns.
 func (s *session) measure(w load.Window, state func(since time.Duration) string, f func(ctx context.Context) error) error {
 	ctx := s.cmd.Context()
+	unpin, err := s.pin()
+	if err != nil {
+		return err
+	}
 	s.window = w
 	live := report.StartLive(os.Stderr, state)
 	costs := startCosts(s.o.brokerPID, w)
-	err := f(ctx)
+	err = f(ctx)
 	s.end = min(pace.Now(), w.End)
 	costErr := costs.stop(s.result)
 	live.Stop()
@@ -84,7 +88,34 @@ func (s *session) measure(w load.Window, state func(since time.Duration) string,
 		err = nil
 	}
 	s.result.WarmUpSeconds = seconds(w.From - w.Start)
-	return errors.Join(err, costErr)
+	return errors.Join(err, costErr, unpin())
+}
+
+// pin binds client and broker to the processors that --cpus and --broker-cpus name; unpin ends that.
+func (s *session) pin() (unpin func() error, err error) {
+	var releases []func() error
+	unpin = func() error {
+		var errs []error
+		for _, release := range releases {
+			errs = append(errs, release())
+		}
+		return errors.Join(errs...)
+	}
+	for _, p := range []struct {
+		flag string
+		pid  int
+		cpus []int
+	}{{"--cpus", os.Getpid(), s.o.cpus}, {"--broker-cpus", s.o.brokerPID, s.o.brokerCPUs}} {
+		if len(p.cpus) == 0 {
+			continue
+		}
+		release, err := process.Pin(p.pid, p.cpus)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", p.flag, err), unpin())
+		}
+		releases = append(releases, release)
+	}
+	return unpin, nil
 }
 
 func seconds(ns int64) float64 { return time.Duration(ns).Seconds() }

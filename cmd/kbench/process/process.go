@@ -1,5 +1,5 @@
 // Package process reads what a process and its descendants cost: processor time, resident memory, threads, file
-// bytes. Linux only, from /proc; it needs no privilege for processes of the same user.
+// bytes; and binds them to processors. Linux only, from /proc; it needs no privilege for processes of the same user.
 //
 // Concurrency: all functions are safe for concurrent use.
 package process
