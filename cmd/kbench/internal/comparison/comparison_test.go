@@ -349,7 +349,7 @@ func TestSystems(t *testing.T) {
 func outcome(t *testing.T) *Outcome {
 	o := &Outcome{
 		Scenario: "tail", Text: text, Started: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC), Version: "v1", Rounds: 3, Duration: 4 * time.Second, WarmUp: time.Second,
-		Machine: report.Machine{Kernel: "Linux 6", CPU: "Fast", CPUs: 2, MemoryBytes: 8 << 30}, Disk: "ext4",
+		Machine: report.Machine{Kernel: "Linux 6", CPU: "Fast", CPUs: 2, MemoryBytes: 8 << 30, Congestion: "cubic"}, Disk: "ext4",
 		Limits: &limits.Limits{SyncAppends: 1000, SyncOverwrites: 2000, SyncedBytes: 3e8, SendfileBytes: 4e9, CopyBytes: 5e9, RoundTrip: 6 * time.Microsecond,
 			SendfileAnswers: []limits.Answers{{Connections: 1, Bytes: 1 << 20, BytesPerSecond: 6e9, CPUPerGB: 0.14}}},
 		Systems: []Side{{Name: "ours", Durability: "synced", Version: "1", Settings: []string{"defaults"}}, {Name: "theirs", Durability: "not synced"}},

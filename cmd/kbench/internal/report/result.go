@@ -129,6 +129,9 @@ type Machine struct {
 	CPUs        int    `json:"cpus"`
 	MemoryBytes int64  `json:"memory_bytes"`
 	Go          string `json:"go"`
+	// Congestion is TCP's congestion control. One that paces, as bbr does, sets a timer for a packet where it takes the
+	// loopback for slower than it is: a broker's cost per byte then depends on its guess.
+	Congestion string `json:"tcp_congestion_control,omitempty"`
 }
 
 // ThisMachine describes the machine; what cannot be found out stays empty.
@@ -142,6 +145,9 @@ func ThisMachine() Machine {
 	var si unix.Sysinfo_t
 	if unix.Sysinfo(&si) == nil {
 		m.MemoryBytes = int64(si.Totalram) * int64(si.Unit)
+	}
+	if b, err := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control"); err == nil {
+		m.Congestion = strings.TrimSpace(string(b))
 	}
 	f, err := os.Open("/proc/cpuinfo")
 	if err != nil {

@@ -50,7 +50,7 @@ func (r *Result) WriteTable(out io.Writer) error {
 	e.line("kbench %s\t%s%s", r.Command, r.Version, interrupted)
 	e.line("endpoint\t%s, APIs of %s, %d broker(s)", strings.Join(r.Endpoint.Bootstrap, ","), r.Endpoint.Guess, r.Endpoint.Brokers)
 	e.line("topic\t%s, %d partition(s)", r.Endpoint.Topic, r.Endpoint.Partitions)
-	e.line("machine\t%s, %d CPU(s) %s, %s", r.Machine.Kernel, r.Machine.CPUs, r.Machine.CPU, humanize.IBytes(uint64(r.Machine.MemoryBytes)))
+	e.line("machine\t%s, %d CPU(s) %s, %s, TCP %s", r.Machine.Kernel, r.Machine.CPUs, r.Machine.CPU, humanize.IBytes(uint64(r.Machine.MemoryBytes)), r.Machine.Congestion)
 	e.line("measured\t%.1f s after %.1f s of warm-up", r.MeasuredSeconds, r.WarmUpSeconds)
 	e.flow("produce", r.Produce)
 	e.flow("consume", r.Consume)
