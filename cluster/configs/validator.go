@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Validator bounds the values of a key. String names the bounds the way Kafka's documentation does, such as
@@ -148,12 +149,17 @@ func count(items []string, item string) (n int) {
 	return n
 }
 
+// pattern is a regular expression that is compiled when it is first asked for, which no start should pay that needs none.
+func pattern(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+}
+
 // throttledReplicas accepts the empty list, "*", and pairs partition:broker.
 type throttledReplicas struct{}
 
 const replicaPairs = "[partitionId]:[brokerId],[partitionId]:[brokerId],..."
 
-var replicaPair = regexp.MustCompile(`^[0-9]+:[0-9]+$`)
+var replicaPair = pattern(`^[0-9]+:[0-9]+$`)
 
 func (throttledReplicas) String() string { return replicaPairs }
 
@@ -163,7 +169,7 @@ func (throttledReplicas) check(key string, v any) string {
 		return ""
 	}
 	for _, item := range items {
-		if !replicaPair.MatchString(item) {
+		if !replicaPair().MatchString(item) {
 			return invalidValue(key, bracketed(items), key+" must be the literal '*' or a list of replicas in the following format: "+replicaPairs)
 		}
 	}
@@ -192,13 +198,13 @@ func (notNull) check(string, any) string { return "" }
 // voters accepts a list of id@host:port.
 type voters struct{}
 
-var voter = regexp.MustCompile(`^([0-9]+)@(.*):([0-9]+)$`)
+var voter = pattern(`^([0-9]+)@(.*):([0-9]+)$`)
 
 func (voters) String() string { return "non-empty list" }
 
 func (voters) check(key string, v any) string {
 	for _, item := range v.([]string) {
-		if !voter.MatchString(item) {
+		if !voter().MatchString(item) {
 			return "Invalid configuration value for " + key + ". Each entry should be in the form `{id}@{host}:{port}`."
 		}
 	}
@@ -208,13 +214,13 @@ func (voters) check(key string, v any) string {
 // hostPorts accepts a list of host:port.
 type hostPorts struct{}
 
-var hostPort = regexp.MustCompile(`^.+:[0-9]+$`)
+var hostPort = pattern(`^.+:[0-9]+$`)
 
 func (hostPorts) String() string { return "non-empty list" }
 
 func (hostPorts) check(key string, v any) string {
 	for _, item := range v.([]string) {
-		if !hostPort.MatchString(item) {
+		if !hostPort().MatchString(item) {
 			return "Failed to parse host name from " + item + " for the configuration " + key + `. Each entry should be in the form "{host}:{port}"`
 		}
 	}
@@ -224,7 +230,7 @@ func (hostPorts) check(key string, v any) string {
 // offsetReset accepts earliest, latest and by_duration with a positive ISO-8601 duration.
 type offsetReset struct{}
 
-var isoDuration = regexp.MustCompile(`^P([0-9]+D)?(T([0-9]+H)?([0-9]+M)?([0-9]+(\.[0-9]{1,9})?S)?)?$`)
+var isoDuration = pattern(`^P([0-9]+D)?(T([0-9]+H)?([0-9]+M)?([0-9]+(\.[0-9]{1,9})?S)?)?$`)
 
 func (offsetReset) String() string { return "[latest, earliest, by_duration:PnDTnHnMn.nS]" }
 
@@ -234,7 +240,7 @@ func (offsetReset) check(key string, v any) string {
 		return ""
 	}
 	duration, ok := strings.CutPrefix(text, "by_duration:")
-	if ok && isoDuration.MatchString(duration) && duration != "P" && !strings.HasSuffix(duration, "T") {
+	if ok && isoDuration().MatchString(duration) && duration != "P" && !strings.HasSuffix(duration, "T") {
 		return ""
 	}
 	return invalidValue(key, text, fmt.Sprintf("Invalid value `%s` for configuration %s. The value must be either 'earliest', 'latest' or of the format 'by_duration:<PnDTnHnMn.nS>'.", text, key))

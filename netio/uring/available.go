@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -63,10 +64,15 @@ func unavailable(step string, err error) error {
 }
 
 // Available reports whether an event loop can run on io_uring here: nil, or an
-// *UnavailableError. It makes a small ring with a buffer group, checks the
-// operations, runs one through, and takes everything down again (well below a
-// millisecond). Any goroutine may call it.
-func Available() error {
+// *UnavailableError. The first call makes a small ring with a buffer group,
+// checks the operations, runs one through, and takes everything down again
+// (well below a millisecond); its answer stands for the life of the process.
+// Any goroutine may call it.
+func Available() error { return available() }
+
+var available = sync.OnceValue(tryRing)
+
+func tryRing() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	r, err := New(Options{Entries: 8, CQEntries: 16})
