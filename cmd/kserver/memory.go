@@ -34,7 +34,10 @@ const collectPercent = 100
 // in the event loops are outside of it.
 func limitMemory(b *configs.Broker) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		h := &heap{most: heapLimit(memoryOf("/"), b.Network.RequestMemoryBytes), pace: os.Getenv("GOGC") == "", collect: runtime.GC}
+		h := &heap{
+			most: heapLimit(memoryOf("/"), b.Network.RequestMemoryBytes), pace: os.Getenv("GOGC") == "",
+			collect: runtime.GC, collected: newRest().await,
+		}
 		h.adjust()
 		h.watch()
 	}
@@ -55,9 +58,10 @@ type heap struct {
 	pace    bool // whether to say how often it is collected
 	percent int  // what was said last
 
-	collect func()
-	looking atomic.Bool   // it will be collected again soon
-	wait    time.Duration // how soon
+	collected func() // told of each collection, unless nil
+	collect   func()
+	looking   atomic.Bool   // it will be collected again soon
+	wait      time.Duration // how soon
 }
 
 // watched is what the collector finds dead each time it has run. It has a pointer,
@@ -68,6 +72,9 @@ type watched struct{ _ *watched }
 func (h *heap) watch() {
 	runtime.AddCleanup(new(watched), func(h *heap) {
 		h.adjust()
+		if h.collected != nil {
+			h.collected()
+		}
 		h.watch()
 	}, h)
 }
