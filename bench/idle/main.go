@@ -35,15 +35,18 @@ const (
 	dialers = 32
 	// fetchWait is how long fetches wait: longer than they are measured.
 	fetchWait = 5 * time.Minute
+	// writers are the connections that write to partitions, and batchValueBytes the value in each of their batches.
+	writers         = 8
+	batchValueBytes = 1000
 	// heartbeats is how often each member sends one while it is measured.
 	heartbeats = 2
 )
 
 type options struct {
 	launch.Options
-	partitions, connections, members, waits int
-	settle                                  time.Duration
-	maxBytes                                int64
+	partitions, batches, connections, members, waits int
+	settle                                           time.Duration
+	maxBytes                                         int64
 }
 
 func main() { program.Main(newCommand()) }
@@ -60,6 +63,7 @@ func newCommand() *cobra.Command {
 	o.AddFlags(cmd, command)
 	f := cmd.Flags()
 	f.IntVar(&o.partitions, "partitions", 2000, "partitions, each with its files")
+	f.IntVar(&o.batches, "batches", 1, "batches written to each partition")
 	f.IntVar(&o.connections, "connections", 10000, "connections that have asked for the API versions and are silent")
 	f.IntVar(&o.members, "members", 10000, "connections of group members that send heartbeats")
 	f.IntVar(&o.waits, "fetches", 5000, "connections with a fetch that waits for records")
@@ -76,9 +80,10 @@ type broker struct {
 
 // kind is something of which there are many. open returns how to close it.
 type kind struct {
-	name string
-	n    int
-	open func(ctx context.Context, b *broker, n int) (io.Closer, error)
+	name  string
+	n     int
+	open  func(ctx context.Context, b *broker, n int) (io.Closer, error)
+	stays bool // it is no connection
 }
 
 func run(ctx context.Context, o *options, place *launch.Place, out io.Writer) (err error) {
@@ -97,8 +102,9 @@ func run(ctx context.Context, o *options, place *launch.Place, out io.Writer) (e
 	fmt.Fprintln(w, "kind\tnumber\tRSS before\tRSS with\tbytes each\tthreads before\tthreads with\tRSS after\t")
 	var failed error
 	for _, k := range []kind{
-		{"partitions", o.partitions, openPartitions}, {"silent connections", o.connections, openSilent},
-		{"group members", o.members, openMembers}, {"waiting fetches", o.waits, openFetches},
+		{"partitions", o.partitions, openPartitions, true}, {"written partitions", o.partitions, o.writePartitions, true},
+		{"silent connections", o.connections, openSilent, false},
+		{"group members", o.members, openMembers, false}, {"waiting fetches", o.waits, openFetches, false},
 	} {
 		if k.n == 0 {
 			continue
@@ -107,7 +113,7 @@ func run(ctx context.Context, o *options, place *launch.Place, out io.Writer) (e
 		if err != nil {
 			return fmt.Errorf("%s: %w", k.name, err)
 		}
-		if o.maxBytes > 0 && each > o.maxBytes && k.name != "partitions" {
+		if o.maxBytes > 0 && each > o.maxBytes && !k.stays {
 			failed = errors.Join(failed, fmt.Errorf("%s: %d bytes each, more than %d", k.name, each, o.maxBytes))
 		}
 	}
@@ -209,6 +215,57 @@ func openPartitions(ctx context.Context, b *broker, n int) (io.Closer, error) {
 		return nil, err
 	}
 	return nothing{}, errors.Join(c.CreateTopic(topic, n), c.Close())
+}
+
+// writePartitions has idempotent producers write batches to each of the n partitions.
+func (o *options) writePartitions(ctx context.Context, b *broker, n int) (io.Closer, error) {
+	var wg sync.WaitGroup
+	errs := make([]error, writers)
+	for i := range writers {
+		wg.Go(func() {
+			conn, err := wire.Dial(ctx, b.addr, "idle", timeout)
+			if err == nil {
+				err = errors.Join(o.write(ctx, conn, i, n), conn.Close())
+			}
+			errs[i] = err
+		})
+	}
+	wg.Wait()
+	return nothing{}, errors.Join(errs...)
+}
+
+// write is what one producer writes: to every writers-th partition from first on.
+func (o *options) write(ctx context.Context, conn *wire.Conn, first, n int) error {
+	id, epoch, err := conn.InitProducerID()
+	if err != nil {
+		return err
+	}
+	answers, err := conn.NewProduceReader()
+	if err != nil {
+		return err
+	}
+	for round := range int32(o.batches) {
+		for p := first; p < n; p += writers {
+			batch, err := wire.EncodeBatch(1, batchValueBytes, wire.CodecNone, time.Now().UnixMilli(), func(int, []byte) {})
+			if err != nil {
+				return err
+			}
+			frame, err := conn.NewProduceFrame(topic, int32(p), -1, int32(timeout/time.Millisecond), batch)
+			if err != nil {
+				return err
+			}
+			frame.Batch.SetProducer(id, epoch, round)
+			frame.Batch.Seal()
+			if err := conn.WriteFrame(frame.Bytes(), 1); err != nil {
+				return err
+			}
+			res, err := answers.Next()
+			if err := errors.Join(err, res.Err, ctx.Err()); err != nil {
+				return fmt.Errorf("partition %d: %w", p, err)
+			}
+		}
+	}
+	return nil
 }
 
 func openSilent(ctx context.Context, b *broker, n int) (io.Closer, error) {

@@ -173,57 +173,13 @@ func endOffsets(conn *wire.Conn, partitions int) (ends []int64, err error) {
 	return ends, nil
 }
 
-// partitionsPerRequest is how many are asked for at a time: brokers refuse to make many thousands at once.
-const partitionsPerRequest = 1000
-
 // createTopic makes a topic whose segments hold so many batches.
 func (o *options) createTopic(conn *wire.Conn) error {
 	bytes, name := o.segmentBatches*o.batchBytes, "segment.bytes"
 	if bytes < 1<<20 {
 		name = "internal.segment.bytes"
 	}
-	req := kmsg.NewPtrCreateTopicsRequest()
-	req.TimeoutMillis = produceTimeoutMs
-	t := kmsg.NewCreateTopicsRequestTopic()
-	t.Topic, t.NumPartitions, t.ReplicationFactor = topic, int32(min(o.partitions, partitionsPerRequest)), -1
-	c := kmsg.NewCreateTopicsRequestTopicConfig()
-	c.Name, c.Value = name, kmsg.StringPtr(strconv.Itoa(bytes))
-	t.Configs = append(t.Configs, c)
-	req.Topics = append(req.Topics, t)
-	resp, err := conn.Do(req, timeout)
-	if err != nil {
-		return err
-	}
-	if r := resp.(*kmsg.CreateTopicsResponse).Topics; len(r) != 1 {
-		return fmt.Errorf("the answer names %d topics", len(r))
-	} else if err := kerr.ErrorForCode(r[0].ErrorCode); err != nil {
-		return err
-	}
-	for n := partitionsPerRequest; n < o.partitions; {
-		n = min(n+partitionsPerRequest, o.partitions)
-		if err := addPartitions(conn, n); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// addPartitions brings the topic to n partitions.
-func addPartitions(conn *wire.Conn, n int) error {
-	req := kmsg.NewPtrCreatePartitionsRequest()
-	req.TimeoutMillis = produceTimeoutMs
-	t := kmsg.NewCreatePartitionsRequestTopic()
-	t.Topic, t.Count = topic, int32(n)
-	req.Topics = append(req.Topics, t)
-	resp, err := conn.Do(req, timeout)
-	if err != nil {
-		return err
-	}
-	r := resp.(*kmsg.CreatePartitionsResponse).Topics
-	if len(r) != 1 {
-		return fmt.Errorf("the answer names %d topics", len(r))
-	}
-	return kerr.ErrorForCode(r[0].ErrorCode)
+	return conn.CreateTopicWith(topic, o.partitions, map[string]string{name: strconv.Itoa(bytes)})
 }
 
 // load writes to the hot partitions for so long, and returns the latency of each request.

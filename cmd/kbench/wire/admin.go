@@ -13,13 +13,27 @@ import (
 // requestTimeout bounds each of the administrative requests of this file.
 const requestTimeout = 30 * time.Second
 
+// partitionsPerRequest is how many are asked for at a time: brokers refuse to make many thousands at once.
+const partitionsPerRequest = 1000
+
 // CreateTopic creates a topic with the broker's default replication factor and waits until the broker answered. An
 // existing topic is an error (kerr.TopicAlreadyExists).
 func (c *Conn) CreateTopic(topic string, partitions int) error {
+	return c.CreateTopicWith(topic, partitions, nil)
+}
+
+// CreateTopicWith is CreateTopic with settings of the topic, by name.
+func (c *Conn) CreateTopicWith(topic string, partitions int, settings map[string]string) error {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.TimeoutMillis = int32(requestTimeout / time.Millisecond)
 	t := kmsg.NewCreateTopicsRequestTopic()
-	t.Topic, t.NumPartitions, t.ReplicationFactor = topic, int32(partitions), -1
+	n := min(partitions, partitionsPerRequest)
+	t.Topic, t.NumPartitions, t.ReplicationFactor = topic, int32(n), -1
+	for name, value := range settings {
+		s := kmsg.NewCreateTopicsRequestTopicConfig()
+		s.Name, s.Value = name, kmsg.StringPtr(value)
+		t.Configs = append(t.Configs, s)
+	}
 	req.Topics = append(req.Topics, t)
 	resp, err := c.Do(req, requestTimeout)
 	if err != nil {
@@ -34,6 +48,33 @@ func (c *Conn) CreateTopic(topic string, partitions int) error {
 			err = fmt.Errorf("%w (%s)", err, *topics[0].ErrorMessage)
 		}
 		return fmt.Errorf("create topic %s: %w", topic, err)
+	}
+	for n < partitions {
+		n = min(n+partitionsPerRequest, partitions)
+		if err := c.growTopic(topic, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// growTopic brings a topic to so many partitions.
+func (c *Conn) growTopic(topic string, partitions int) error {
+	req := kmsg.NewPtrCreatePartitionsRequest()
+	req.TimeoutMillis = int32(requestTimeout / time.Millisecond)
+	t := kmsg.NewCreatePartitionsRequestTopic()
+	t.Topic, t.Count = topic, int32(partitions)
+	req.Topics = append(req.Topics, t)
+	resp, err := c.Do(req, requestTimeout)
+	if err != nil {
+		return err
+	}
+	topics := resp.(*kmsg.CreatePartitionsResponse).Topics
+	if len(topics) != 1 {
+		return fmt.Errorf("grow topic %s: the answer names %d topics", topic, len(topics))
+	}
+	if err := kerr.ErrorForCode(topics[0].ErrorCode); err != nil {
+		return fmt.Errorf("grow topic %s: %w", topic, err)
 	}
 	return nil
 }
