@@ -235,8 +235,8 @@ func (s *LogSegment) indexBytes() (offsets, times int64, err error) {
 func (l *Log) lastOfProducers() map[int64]lastOfProducer {
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
-	last := make(map[int64]lastOfProducer, len(l.producers.entries))
-	for id, e := range l.producers.entries {
+	last := make(map[int64]lastOfProducer, l.producers.entries.len())
+	for id, e := range l.producers.entries.all() {
 		at := lastOfProducer{offset: -1, epoch: e.epoch}
 		if e.n > 0 {
 			at.offset = e.batches[e.n-1].lastOffset

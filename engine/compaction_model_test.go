@@ -359,7 +359,7 @@ func (w *compactionWorld) verify() {
 	w.verifySearch(all)
 	segments := w.l.segmentList()
 	for i, s := range segments[:len(segments)-1] {
-		end, err := endOfBatches(w.mem, s.prefix+".log", s.base)
+		end, err := endOfBatches(w.mem, s.prefix()+".log", s.base)
 		if err != nil || end != segments[i+1].base {
 			w.fail("segment %d ends at %d, the next begins at %d: %v", s.base, end, segments[i+1].base, err)
 		}

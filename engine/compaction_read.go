@@ -93,7 +93,7 @@ func (r *batchReader) next() (recordbatch.Batch, error) {
 
 // corrupt says where the batch read last lies.
 func (r *batchReader) corrupt(err error) error {
-	return fmt.Errorf("%w: %s.log: position %d: %w", ErrCorrupt, r.s.prefix, r.at, err)
+	return fmt.Errorf("%w: %s.log: position %d: %w", ErrCorrupt, r.s.prefix(), r.at, err)
 }
 
 // peek returns the n bytes at pos.

@@ -51,6 +51,7 @@ func (l *Log) swapIn(out *cleanedSegment, old []*LogSegment, aborts int64) error
 	defer s.txns.mu.Unlock()
 	l.viewMu.Lock()
 	l.segments = slices.Concat(l.segments[:at], []*LogSegment{s}, l.segments[at+len(old):])
+	l.recent.clear() // they may lie in the old ones
 	l.viewMu.Unlock()
 	for _, o := range old {
 		o.abandon() // nobody looks for files of these names any more
@@ -83,7 +84,7 @@ func (l *Log) decideSwap(out *cleanedSegment) error {
 	var err error
 	var renamed []string
 	for _, suffix := range cleanedFiles {
-		path := out.prefix + suffix
+		path := out.prefix() + suffix
 		if err = fsys.Rename(path+cleanedSuffix, path+swapSuffix); isNotExist(err) && suffix == txnIndexSuffix {
 			err = nil
 			continue
@@ -113,7 +114,7 @@ func (l *Log) renameSwapped(s *LogSegment, old []*LogSegment) (gone []string, er
 	fsys := l.m.cfg.FS
 	for _, o := range old {
 		for _, suffix := range cleanedFiles {
-			path := o.prefix + suffix
+			path := o.prefix() + suffix
 			err := fsys.Rename(path, path+deletedFileSuffix)
 			if isDiskFull(err) { // the longer name found no place: no delay then
 				err = fsys.Remove(path)
@@ -129,7 +130,7 @@ func (l *Log) renameSwapped(s *LogSegment, old []*LogSegment) (gone []string, er
 			return nil, err
 		}
 	}
-	return gone, finishSwap(fsys, l.path, s.prefix)
+	return gone, finishSwap(fsys, l.path, s.prefix())
 }
 
 // finishSwap gives a segment's .swap files their final names, durably.

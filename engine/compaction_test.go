@@ -292,7 +292,7 @@ func TestCompactionGroupsSegments(t *testing.T) {
 	}
 	for i := range segments[:len(segments)-1] {
 		s := l.segmentList()[i]
-		end, err := endOfBatches(mem, s.prefix+".log", s.base)
+		end, err := endOfBatches(mem, s.prefix()+".log", s.base)
 		if err != nil || end != segments[i+1].BaseOffset {
 			t.Fatalf("segment %d ends at %d, the next begins at %d: %v", s.base, end, segments[i+1].BaseOffset, err)
 		}
@@ -328,7 +328,7 @@ func TestCompactionUncleanable(t *testing.T) {
 	}
 	rollNow(t, l)
 	s := l.segmentList()[1]
-	f, err := mem.OpenReadWrite(s.prefix+".log", false)
+	f, err := mem.OpenReadWrite(s.prefix()+".log", false)
 	if err != nil {
 		t.Fatal(err)
 	}

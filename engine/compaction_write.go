@@ -36,7 +36,7 @@ func (g *cleaning) newCleanedSegment(base int64) (*cleanedSegment, error) {
 	out := &cleanedSegment{LogSegment: newSegment(g.log.m.pool, g.log.path, base), g: g, same: true}
 	var files [segmentFileCount]vfs.File
 	for i, suffix := range segmentSuffix {
-		f, err := fsys.Create(out.prefix + suffix + cleanedSuffix)
+		f, err := fsys.Create(out.prefix() + suffix + cleanedSuffix)
 		if err != nil {
 			for _, f := range files[:i] {
 				_ = f.Close() // nothing was written
@@ -71,7 +71,7 @@ func (s *LogSegment) adoptPinned(files [segmentFileCount]vfs.File) {
 // add appends a batch. The bytes are copied.
 func (out *cleanedSegment) add(b recordbatch.Batch) error {
 	if out.pos+int64(len(b)) > maxRelativeOffset {
-		return fmt.Errorf("%w: %s.log: compacted batches do not fit a segment", ErrCorrupt, out.prefix)
+		return fmt.Errorf("%w: %s.log: compacted batches do not fit a segment", ErrCorrupt, out.prefix())
 	}
 	at := batchAt{
 		position: out.pos, size: int64(len(b)), base: b.BaseOffset(), last: b.LastOffset(), maxTimestamp: recordTimestamp(b),
@@ -167,7 +167,7 @@ func (out *cleanedSegment) discard() {
 func (out *cleanedSegment) removeFiles() {
 	fsys := out.g.log.m.cfg.FS
 	for _, suffix := range cleanedFiles {
-		path := out.prefix + suffix + cleanedSuffix
+		path := out.prefix() + suffix + cleanedSuffix
 		if err := fsys.Remove(path); err != nil && !isNotExist(err) {
 			out.g.log.m.logger.Warn("could not remove a file of a compaction", "path", path, "err", err)
 		}

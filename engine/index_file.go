@@ -336,6 +336,13 @@ func (x *indexFile[E]) find(before func(E) bool, noWait bool) (e E, found bool, 
 	return e, found, err
 }
 
+// trim keeps no more memory than the entries take that are not in the file.
+func (x *indexFile[E]) trim() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.tail, x.block = append([]byte(nil), x.tail...), nil
+}
+
 // forget drops what lookups have left behind, unless somebody is at it. Its segment's mu may be held.
 func (x *indexFile[E]) forget() {
 	if x.mu.TryLock() {

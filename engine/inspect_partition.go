@@ -194,6 +194,6 @@ func (in inspector) snapshots(offsets []int64) {
 			in.problem(name, -1, Repairable, "%v: an older one and the log take its place", err)
 			continue
 		}
-		in.p.Snapshots = append(in.p.Snapshots, SnapshotInspection{at, len(state.entries), len(state.open)})
+		in.p.Snapshots = append(in.p.Snapshots, SnapshotInspection{at, state.entries.len(), len(state.open)})
 	}
 }

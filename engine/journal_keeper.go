@@ -181,7 +181,7 @@ func (d *logDir) syncFlushes(flushes []flush) error {
 			}
 			if fd := file.Fd(); fd >= 0 {
 				if err := pagecache.WriteOut(fd); err != nil {
-					return fmt.Errorf("write out %s.log: %w", s.prefix, err)
+					return fmt.Errorf("write out %s.log: %w", s.prefix(), err)
 				}
 			}
 		}

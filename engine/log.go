@@ -48,6 +48,7 @@ type Log struct {
 	changed        bool    // since it was loaded: a clean stop has something to write
 	unsnapshotted  int64   // bytes appended since the newest producer snapshot
 	snapshots      []int64 // offsets of the producer snapshots on disk, sorted
+	checkpointEnd  int64   // log end at the last checkpoint
 	txnSumsLost    bool    // the checksums of the transaction indexes are to be written again
 
 	epochs leaderEpochs
@@ -97,14 +98,12 @@ const recentBatchCount = 32
 // recentBatch is where one of the newest batches begins.
 type recentBatch struct {
 	base     int64
-	segment  *LogSegment
 	position int32 // as in an index
 	delta    int32 // last offset less base
 }
 
-func (b *recentBatch) last() int64 { return b.base + int64(b.delta) }
-
-// recentBatches is a ring of the newest batches, none left out up to the log end.
+// recentBatches is a ring of the newest batches, none left out up to the log end. They lie in the segments of their
+// offsets, which nobody has replaced since.
 type recentBatches struct {
 	ring []recentBatch
 	next int
@@ -126,16 +125,14 @@ func (r *recentBatches) at(i int) recentBatch {
 	return r.ring[(r.next+len(r.ring)-1-i)%len(r.ring)]
 }
 
-// containing finds the batch that holds offset, and the one after it (zero if it is the newest).
-func (r *recentBatches) containing(offset int64) (b, next recentBatch, ok bool) {
-	for i := range r.ring {
-		b = r.at(i)
-		if b.base <= offset {
-			return b, next, b.last() >= offset
+// containing finds the batch that holds offset: it is the i-th newest.
+func (r *recentBatches) containing(offset int64) (b recentBatch, i int, ok bool) {
+	for i = range r.ring {
+		if b = r.at(i); b.base <= offset {
+			return b, i, b.base+int64(b.delta) >= offset
 		}
-		next = b
 	}
-	return b, next, false
+	return b, i, false
 }
 
 // TopicPartition names the log.
@@ -436,8 +433,8 @@ func (l *Log) Producers() []ProducerInfo {
 	}
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
-	infos := make([]ProducerInfo, 0, len(l.producers.entries))
-	for id, e := range l.producers.entries {
+	infos := make([]ProducerInfo, 0, l.producers.entries.len())
+	for id, e := range l.producers.entries.all() {
 		infos = append(infos, ProducerInfo{id, e.epoch, e.lastSeq(), e.lastTimestamp, e.coordinatorEpoch, e.txnFirstOffset})
 	}
 	return infos

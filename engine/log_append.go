@@ -386,7 +386,7 @@ func (l *Log) noteBatches(s *LogSegment, b []byte, position int64, cfg *LogConfi
 func (l *Log) publishAppend(s *LogSegment, b []byte, position int64, sum batchSummary) {
 	for len(b) > 0 {
 		batch, rest, _ := recordbatch.Next(b)
-		l.recent.add(recentBatch{batch.BaseOffset(), s, int32(position), batch.LastOffsetDelta()})
+		l.recent.add(recentBatch{batch.BaseOffset(), int32(position), batch.LastOffsetDelta()})
 		position += int64(len(batch))
 		b = rest
 	}

@@ -153,6 +153,11 @@ func (l *Log) prepareCheckpointLocked(work *checkpointWork) (c checkpointedOffse
 	if planted(bugCheckpointAhead) {
 		c.recoveryPoint = l.logEnd.Load()
 	}
+	if end := l.logEnd.Load(); end != l.checkpointEnd {
+		l.checkpointEnd = end
+	} else {
+		l.trim()
+	}
 	if l.deleted || l.unborn.Load() {
 		return c, nil
 	}
@@ -167,8 +172,8 @@ func (l *Log) prepareCheckpointLocked(work *checkpointWork) (c checkpointedOffse
 			if err := s.flushPinned(); err != nil {
 				return c, err
 			}
-			work.files = append(work.files, syncTarget{path: s.prefix + offsetCodec.suffix, optional: true},
-				syncTarget{path: s.prefix + timeCodec.suffix, optional: true})
+			work.files = append(work.files, syncTarget{path: s.prefix() + offsetCodec.suffix, optional: true},
+				syncTarget{path: s.prefix() + timeCodec.suffix, optional: true})
 			s.indexUnsynced = false
 		}
 		unsynced, err := s.txns.toSync(l.m.cfg.FS)
@@ -198,6 +203,20 @@ func (l *Log) prepareCheckpointLocked(work *checkpointWork) (c checkpointedOffse
 	return c, nil
 }
 
+// trim lets go of memory that only makes the next append, or a read near the end, faster. appendMu is held.
+func (l *Log) trim() {
+	l.viewMu.Lock()
+	l.recent = recentBatches{}
+	if len(l.dirty) == 0 {
+		l.dirty = nil
+	}
+	l.viewMu.Unlock()
+	for _, s := range l.segments {
+		s.offsets.trim()
+		s.times.trim()
+	}
+}
+
 // writeForCleanStart writes the files a clean start relies on. appendMu is held.
 func (l *Log) writeForCleanStart(work *checkpointWork) error {
 	if active := l.activeLocked(); active.size.Load() > 0 {
@@ -205,7 +224,7 @@ func (l *Log) writeForCleanStart(work *checkpointWork) error {
 			return err
 		}
 	}
-	if p := l.producers; p.snapshotAt != p.end && len(p.entries) > 0 {
+	if p := l.producers; p.snapshotAt != p.end && p.entries.len() > 0 {
 		if err := l.snapshot(); err != nil {
 			return err
 		}

@@ -253,7 +253,7 @@ func (l *Log) openSegments(bases []int64, c checkpointedOffsets) ([]*LogSegment,
 	segments := make([]*LogSegment, len(bases))
 	for i, base := range bases {
 		s := newSegment(l.m.pool, l.path, base)
-		info, err := l.m.cfg.FS.Stat(s.prefix + ".log")
+		info, err := l.m.cfg.FS.Stat(s.prefix() + ".log")
 		if err != nil {
 			return nil, err
 		}
@@ -563,7 +563,7 @@ func (s *LogSegment) eachBatch(from int64, visit func(f vfs.File, b batchAt, h r
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("%s.log: %w", s.prefix, err)
+			return fmt.Errorf("%s.log: %w", s.prefix(), err)
 		}
 		if err := visit(f, b, h); err != nil {
 			return err

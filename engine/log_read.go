@@ -133,11 +133,11 @@ func (l *Log) checkGap(s, next *LogSegment, offset int64, noWait bool) error {
 		end = b.last + 1
 	})
 	if err = errors.Join(err, disorder); err != nil {
-		return fmt.Errorf("%s.log: %w", s.prefix, err)
+		return fmt.Errorf("%s.log: %w", s.prefix(), err)
 	}
 	if whole && l.dir.cleanedTo(l.tp) == 0 {
 		return fmt.Errorf("%w: %s.log ends at offset %d, the next segment begins at %d, nothing holds offset %d",
-			ErrCorrupt, s.prefix, end, next.base, offset)
+			ErrCorrupt, s.prefix(), end, next.base, offset)
 	}
 	s.gapKnown.Store(true)
 	return nil
@@ -182,26 +182,31 @@ func (l *Log) findPlace(offset, maxBytes, upTo int64) (p place, empty bool, err 
 		p.end = p.size
 	}
 	if p.end < 0 {
-		if b, _, ok := l.recent.containing(upTo); ok && b.segment == p.segment {
+		if b, _, ok := l.recent.containing(upTo); ok && p.holds(b) {
 			p.end = int64(b.position)
 		}
 	}
-	b, after, ok := l.recent.containing(offset)
-	if ok && b.segment == p.segment {
+	if b, i, ok := l.recent.containing(offset); ok && p.holds(b) {
 		p.start, p.startBase = int64(b.position), b.base
 		p.firstBatch = p.size - p.start
-		if after.segment == p.segment {
-			p.firstBatch = int64(after.position) - p.start
+		if i > 0 && p.holds(l.recent.at(i-1)) {
+			p.firstBatch = int64(l.recent.at(i-1).position) - p.start
 		}
-		p.cut = l.recent.boundary(p.segment, p.start+maxBytes)
+		p.cut = l.boundary(&p, p.start+maxBytes)
 	}
 	return p, false, nil
 }
 
-// boundary is the highest batch start of segment s at or below limit, -1 if the ring has none.
-func (r *recentBatches) boundary(s *LogSegment, limit int64) int64 {
-	for i := range r.ring {
-		if b := r.at(i); b.segment == s && int64(b.position) <= limit {
+// holds reports whether one of the newest batches is in the segment.
+func (p *place) holds(b recentBatch) bool {
+	return b.base >= p.segment.base && (p.next == nil || b.base < p.next.base)
+}
+
+// boundary is the highest start of one of the newest batches at or below limit in the segment of p, -1 if there is
+// none. viewMu is held.
+func (l *Log) boundary(p *place, limit int64) int64 {
+	for i := range l.recent.ring {
+		if b := l.recent.at(i); p.holds(b) && int64(b.position) <= limit {
 			return int64(b.position)
 		}
 	}

@@ -27,7 +27,7 @@ func (l *Log) recoverSegments(recoveryPoint int64) (end int64, err error) {
 			// A hole: the end of the segment before was never written out, so this one was never durable. (Only
 			// a segment that the one before could not have reached begins elsewhere: see maybeRoll.)
 			if before := l.segments[i-1]; l.dir.recoverer.vouched(l, before.base, before.size.Load()) {
-				return 0, fmt.Errorf("%w: %s ends at offset %d, and %s.log, which was durable, begins at another", ErrCorrupt, before.prefix, end, s.prefix)
+				return 0, fmt.Errorf("%w: %s ends at offset %d, and %s.log, which was durable, begins at another", ErrCorrupt, before.prefix(), end, s.prefix())
 			}
 			l.m.logger.Warn("dropping segments behind a hole", "topic", l.tp.Topic, "partition", l.tp.Partition,
 				"logEndOffset", end, "baseOffset", s.base)
@@ -104,11 +104,11 @@ func (l *Log) recoverSegment(s *LogSegment, recoveryPoint int64) (end int64, tor
 	if torn = pos < size; torn {
 		if end < recoveryPoint && !planted(bugTailCutBelowDurable) {
 			return 0, false, fmt.Errorf("%w: %s.log: no good batch at position %d, offset %d, below the recovery point %d",
-				ErrCorrupt, s.prefix, pos, end, recoveryPoint)
+				ErrCorrupt, s.prefix(), pos, end, recoveryPoint)
 		}
 		if l.dir.recoverer.vouched(l, s.base, pos) {
 			return 0, false, fmt.Errorf("%w: %s.log: no good batch at position %d, offset %d, which the commit journal knows to have been durable",
-				ErrCorrupt, s.prefix, pos, end)
+				ErrCorrupt, s.prefix(), pos, end)
 		}
 		if err := l.cutTorn(s, f, pos, end); err != nil {
 			return 0, false, err
@@ -263,7 +263,7 @@ func (l *Log) cutTorn(s *LogSegment, f vfs.File, pos, end int64) error {
 		return err
 	}
 	if !allZero(tail) {
-		path := fmt.Sprintf("%s.%d.torn", s.prefix, pos)
+		path := fmt.Sprintf("%s.%d.torn", s.prefix(), pos)
 		if err := vfs.WriteFile(l.m.cfg.FS, path, tail); err != nil && !isDiskFull(err) {
 			return err
 		}

@@ -121,7 +121,7 @@ func (l *Log) deleteSegment(s *LogSegment, sync bool) error {
 	s.abandon() // first: a reader must not look for a file of that name any more
 	var renamed []string
 	for _, suffix := range segmentSuffixes {
-		path := s.prefix + suffix
+		path := s.prefix() + suffix
 		err := fsys.Rename(path, path+deletedFileSuffix)
 		if isNotExist(err) {
 			continue

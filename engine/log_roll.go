@@ -71,11 +71,11 @@ func (l *Log) roll(base int64) error {
 	}
 	if err := l.sealActive(old); err != nil {
 		next.abandon()
-		_ = l.m.cfg.FS.Remove(next.prefix + segmentSuffix[logFile]) // the failed append reports the reason
+		_ = l.m.cfg.FS.Remove(next.prefix() + segmentSuffix[logFile]) // the failed append reports the reason
 		return err
 	}
 	l.addSegment(next)
-	if len(l.producers.entries) > 0 || l.producers.snapshotAt >= 0 {
+	if l.producers.entries.len() > 0 || l.producers.snapshotAt >= 0 {
 		// Without it recovery reads more of the log, nothing else: a full disk is no reason to refuse.
 		if err := l.snapshot(); err != nil && !isDiskFull(err) {
 			return err
@@ -99,7 +99,7 @@ func (l *Log) settleFirstName() error {
 // createSegment makes the log file of a new segment. Its name becomes durable with the next commit round.
 func (l *Log) createSegment(base int64) (*LogSegment, error) {
 	s := newSegment(l.m.pool, l.path, base)
-	f, err := l.m.cfg.FS.Create(s.prefix + segmentSuffix[logFile])
+	f, err := l.m.cfg.FS.Create(s.prefix() + segmentSuffix[logFile])
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func (l *Log) createSegment(base int64) (*LogSegment, error) {
 // prepareSegment makes a new segment whose log file has a temporary name as yet, at path tmp.
 func (l *Log) prepareSegment(base int64) (s *LogSegment, tmp string, err error) {
 	s = newSegment(l.m.pool, l.path, base)
-	tmp = s.prefix + segmentSuffix[logFile] + tmpSuffix
+	tmp = s.prefix() + segmentSuffix[logFile] + tmpSuffix
 	f, err := l.m.cfg.FS.Create(tmp)
 	if err != nil {
 		return nil, "", err

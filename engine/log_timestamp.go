@@ -120,7 +120,7 @@ func (l *Log) searchSegment(s *LogSegment, ts int64) (foundRecord, error) {
 			return notFound, nil
 		}
 		if err != nil {
-			return notFound, fmt.Errorf("%s.log: %w", s.prefix, err)
+			return notFound, fmt.Errorf("%s.log: %w", s.prefix(), err)
 		}
 		if at.maxTimestamp >= ts {
 			if r, err := searchBatch(f, at, ts, start); err != nil || r.ok {

@@ -131,7 +131,7 @@ func (l *Log) truncateLocked(offset int64) error {
 	if cutAt > 0 && planted(bugFileReused) {
 		keep.sealed.Store(false)
 	} else {
-		if err := l.m.cfg.FS.Rename(tmp, next.prefix+segmentSuffix[logFile]); err != nil {
+		if err := l.m.cfg.FS.Rename(tmp, next.prefix()+segmentSuffix[logFile]); err != nil {
 			return err
 		}
 		l.viewMu.Lock()

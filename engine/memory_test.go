@@ -11,7 +11,7 @@ import (
 // used between two starts.
 const (
 	maxUnusedLogBytes = 900  // nobody has used it since the start, whatever the stop before it was like
-	maxLoadedLogBytes = 3400 // somebody has read it, and its files are still open
+	maxLoadedLogBytes = 2900 // somebody has read it, and its files are still open
 )
 
 // heapBytes is what is in use on the heap.

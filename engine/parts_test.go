@@ -192,7 +192,7 @@ func TestProducerSnapshotKeepsTheNewestBatch(t *testing.T) {
 	if err := q.decode(p.encode(), p.end); err != nil {
 		t.Fatal(err)
 	}
-	e := q.entries[3]
+	e := q.entries.get(3)
 	if e.n != 1 || e.batches[0] != (producerBatch{113, 1_700_000_000_000, 13, 1}) || e.epoch != 5 || e.txnFirstOffset != -1 {
 		t.Fatalf("%+v", e)
 	}
@@ -217,10 +217,10 @@ func TestProducerCountIsBounded(t *testing.T) {
 	for i := range int64(maxProducers + 1) {
 		p.entry(i).lastTimestamp = i
 	}
-	if n := len(p.entries); n > maxProducers || n < maxProducers*7/8 {
+	if n := p.entries.len(); n > maxProducers || n < maxProducers*7/8 {
 		t.Fatalf("%d producers", n)
 	}
-	if p.entries[0] != nil || p.entries[maxProducers] == nil {
+	if p.entries.get(0) != nil || p.entries.get(maxProducers) == nil {
 		t.Fatal("the wrong ones went")
 	}
 }

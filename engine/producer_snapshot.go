@@ -26,8 +26,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // encode writes the state in Kafka's snapshot format, producers in order of their ids.
 func (p *producerState) encode() []byte {
-	ids := make([]int64, 0, len(p.entries))
-	for id := range p.entries {
+	ids := make([]int64, 0, p.entries.len())
+	for id := range p.entries.all() {
 		ids = append(ids, id)
 	}
 	sort.Slice(ids, func(i, j int) bool { return ids[i] < ids[j] })
@@ -35,7 +35,7 @@ func (p *producerState) encode() []byte {
 	binary.BigEndian.PutUint16(b, snapshotVersion)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(ids)))
 	for _, id := range ids {
-		e := p.entries[id]
+		e := p.entries.get(id)
 		last := producerBatch{lastOffset: -1, lastSeq: -1}
 		if e.n > 0 {
 			last = e.batches[e.n-1]
@@ -72,7 +72,7 @@ func (p *producerState) decode(b []byte, end int64) error {
 	p.clear(end)
 	for ; len(b) > 0; b = b[snapshotEntryBytes:] {
 		id := int64(binary.BigEndian.Uint64(b))
-		if p.entries[id] != nil {
+		if p.entries.get(id) != nil {
 			return fmt.Errorf("%w: producer snapshot holds producer %d twice", ErrCorrupt, id)
 		}
 		e := p.entry(id)

@@ -67,7 +67,7 @@ func (e *producerEntry) setEpoch(epoch int16) {
 // States of a producer: unknown -> known (first batch) -> newer epoch (batch or marker) ... -> expired.
 // Edges: update, applyMarker, expire.
 type producerState struct {
-	entries map[int64]*producerEntry
+	entries producerTable
 	// open holds the producers with an open transaction, by its first offset.
 	open map[int64]int64
 	// ended collects transactions whose marker was applied, until the log takes them over: they hold the last
@@ -86,12 +86,12 @@ func newProducerState() *producerState { return &producerState{snapshotAt: -1} }
 
 // clear forgets everything, as of an empty log that starts at offset.
 func (p *producerState) clear(offset int64) {
-	p.entries, p.open, p.ended, p.aborted, p.end = nil, nil, nil, nil, offset
+	p.entries, p.open, p.ended, p.aborted, p.end = producerTable{}, nil, nil, nil, offset
 }
 
 // duplicate looks for a batch among those remembered.
 func (p *producerState) duplicate(b recordbatch.Batch) (producerBatch, bool) {
-	e := p.entries[b.ProducerID()]
+	e := p.entries.get(b.ProducerID())
 	if e == nil || e.epoch != b.ProducerEpoch() {
 		return producerBatch{}, false
 	}
@@ -111,7 +111,7 @@ const startsAtZeroVersion = 12
 // check applies the rules of a client's append (Kafka's ProducerAppendInfo). It changes nothing.
 func (p *producerState) check(b recordbatch.Batch, produceVersion int16) error {
 	id, epoch, seq := b.ProducerID(), b.ProducerEpoch(), b.BaseSequence()
-	e := p.entries[id]
+	e := p.entries.get(id)
 	if e == nil || e.epoch == recordbatch.NoProducerEpoch {
 		if seq != 0 && b.IsTransactional() && produceVersion >= startsAtZeroVersion {
 			return fmt.Errorf("%w: producer %d epoch %d starts a transaction with sequence %d", ErrOutOfOrderSequence, id, epoch, seq)
@@ -155,16 +155,13 @@ func (p *producerState) apply(b recordbatch.Batch) {
 }
 
 func (p *producerState) entry(id int64) *producerEntry {
-	e := p.entries[id]
+	e := p.entries.get(id)
 	if e == nil {
-		if len(p.entries) >= maxProducers {
+		if p.entries.len() >= maxProducers {
 			p.dropIdle()
 		}
-		if p.entries == nil {
-			p.entries = make(map[int64]*producerEntry)
-		}
 		e = &producerEntry{epoch: recordbatch.NoProducerEpoch, coordinatorEpoch: -1, txnFirstOffset: -1}
-		p.entries[id] = e
+		p.entries.add(id, e)
 	}
 	return e
 }
@@ -212,7 +209,7 @@ func readMarker(b recordbatch.Batch) (m marker, ok bool) {
 
 // checkMarker refuses a marker of a coordinator that has been replaced.
 func (p *producerState) checkMarker(b recordbatch.Batch) error {
-	e := p.entries[b.ProducerID()]
+	e := p.entries.get(b.ProducerID())
 	m, ok := readMarker(b)
 	if e == nil || !ok {
 		return nil
@@ -262,17 +259,17 @@ func (p *producerState) firstOpen() int64 {
 // expire drops the producers idle since before, which have no open transaction. Kafka's
 // removeExpiredProducers.
 func (p *producerState) expire(before int64) {
-	for id, e := range p.entries {
+	for id, e := range p.entries.all() {
 		if e.txnFirstOffset < 0 && e.lastTimestamp < before {
-			delete(p.entries, id)
+			p.entries.remove(id)
 		}
 	}
 }
 
 // dropIdle makes room by dropping the sixteenth of the producers that has been idle for longest.
 func (p *producerState) dropIdle() {
-	times := make([]int64, 0, len(p.entries))
-	for _, e := range p.entries {
+	times := make([]int64, 0, p.entries.len())
+	for _, e := range p.entries.all() {
 		times = append(times, e.lastTimestamp)
 	}
 	sort.Slice(times, func(i, j int) bool { return times[i] < times[j] })

@@ -238,7 +238,7 @@ func (s *scrubber) found(l *Log, seg *LogSegment, r damagedRange, err error) {
 		return
 	}
 	s.damaged.Add(1)
-	s.m.logger.Error("damaged records", "topic", l.tp.Topic, "partition", l.tp.Partition, "file", seg.prefix+segmentSuffix[logFile],
+	s.m.logger.Error("damaged records", "topic", l.tp.Topic, "partition", l.tp.Partition, "file", seg.prefix()+segmentSuffix[logFile],
 		"position", r.from, "bytes", r.to-r.from, "err", err)
 }
 
@@ -249,12 +249,12 @@ type damagedRange struct{ from, to int64 }
 type knownDamage struct {
 	mu     sync.Mutex // a leaf
 	ranges []damagedRange
-	any    atomic.Bool
 }
 
 // addDamage notes a stretch; false if it is known.
 func (s *LogSegment) addDamage(r damagedRange) bool {
-	d := &s.damage
+	s.damage.CompareAndSwap(nil, new(knownDamage))
+	d := s.damage.Load()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, known := range d.ranges {
@@ -267,21 +267,20 @@ func (s *LogSegment) addDamage(r damagedRange) bool {
 	}
 	d.ranges = append(d.ranges, r)
 	slices.SortFunc(d.ranges, func(a, b damagedRange) int { return cmp.Compare(a.from, b.from) })
-	d.any.Store(true)
 	return true
 }
 
 // intact cuts the stretch [start, end) before the first damage in it; ErrCorrupt if it begins with one.
 func (s *LogSegment) intact(start, end int64) (int64, error) {
-	d := &s.damage
-	if !d.any.Load() {
+	d := s.damage.Load()
+	if d == nil {
 		return end, nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, r := range d.ranges {
 		if r.from <= start && start < r.to {
-			return start, fmt.Errorf("%w: %s.log: the batch at position %d does not check", ErrCorrupt, s.prefix, start)
+			return start, fmt.Errorf("%w: %s.log: the batch at position %d does not check", ErrCorrupt, s.prefix(), start)
 		}
 		if start < r.from && r.from < end {
 			return r.from, nil

@@ -20,7 +20,7 @@ import (
 // indexes. All but the last segment of a log are immutable.
 type LogSegment struct {
 	base   int64  // base offset
-	prefix string // path without suffix
+	dir    string // the partition's directory, as long as the segment is not abandoned
 	pool   *handlePool
 	pageID pagecache.FileID
 
@@ -49,7 +49,7 @@ type LogSegment struct {
 	journalSeq uint64
 	// coldBefore is the position up to which the file was there when it was opened: not appended by us.
 	coldBefore int64
-	damage     knownDamage
+	damage     atomic.Pointer[knownDamage] // nil while there is none
 
 	offsets OffsetIndex
 	times   TimeIndex
@@ -95,7 +95,7 @@ func parseOffsetFileName(name, suffix string) (offset int64, ok bool) {
 
 func newSegment(pool *handlePool, dir string, base int64) *LogSegment {
 	s := &LogSegment{
-		base: base, prefix: filepath.Join(dir, offsetFileName(base)), pool: pool,
+		base: base, dir: dir, pool: pool,
 		pageID: pagecache.NewFileID(), firstTimestamp: -1,
 	}
 	s.offsets.init(&offsetCodec, s)
@@ -105,6 +105,9 @@ func newSegment(pool *handlePool, dir string, base int64) *LogSegment {
 	s.offsetOfMaxTimestamp.Store(-1)
 	return s
 }
+
+// prefix is the path of the segment's files without their suffixes.
+func (s *LogSegment) prefix() string { return filepath.Join(s.dir, offsetFileName(s.base)) }
 
 // batchAt is where a batch lies in a segment.
 type batchAt struct {
@@ -237,7 +240,7 @@ func (s *LogSegment) walkTo(f vfs.File, offset, size int64, useIndex, noWait boo
 			return b, false, nil
 		}
 		if err != nil {
-			return b, false, fmt.Errorf("%s.log: %w", s.prefix, err)
+			return b, false, fmt.Errorf("%s.log: %w", s.prefix(), err)
 		}
 		if err := s.checkOrder(b, expect); err != nil {
 			return b, false, err
@@ -280,7 +283,7 @@ func (s *LogSegment) checkOrder(b batchAt, expect int64) error {
 }
 
 func (s *LogSegment) disorder(b batchAt) error {
-	return fmt.Errorf("%w: %s.log: batch at position %d has offsets %d to %d, which lie elsewhere", ErrCorrupt, s.prefix, b.position, b.base, b.last)
+	return fmt.Errorf("%w: %s.log: batch at position %d has offsets %d to %d, which lie elsewhere", ErrCorrupt, s.prefix(), b.position, b.base, b.last)
 }
 
 // ensureIndexes opens the indexes of a segment found on disk when they are first needed.
@@ -372,7 +375,7 @@ func (s *LogSegment) rebuildIndexesLocked(f vfs.File) error {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("%s.log: %w", s.prefix, err)
+			return fmt.Errorf("%s.log: %w", s.prefix(), err)
 		}
 		if err := ix.add(s, b); err != nil {
 			return err

@@ -134,7 +134,7 @@ func (s *LogSegment) release() {
 	defer s.mu.Unlock()
 	s.pins--
 	if s.pins < 0 {
-		panic("engine: segment released more often than acquired: " + s.prefix)
+		panic("engine: segment released more often than acquired: " + s.prefix())
 	}
 	if s.pins == 0 && s.gone {
 		s.closeAndForgetLocked()
@@ -155,7 +155,7 @@ func (s *LogSegment) fileLocked(which segmentFile, create bool) (vfs.File, error
 	if s.gone {
 		return nil, errSegmentGone
 	}
-	f, err := s.pool.openFile(s.prefix+segmentSuffix[which], create)
+	f, err := s.pool.openFile(s.prefix()+segmentSuffix[which], create)
 	if err != nil {
 		return nil, err
 	}

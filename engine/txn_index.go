@@ -70,7 +70,7 @@ type TransactionIndex struct {
 
 // path is the file's. mu or the log's appendMu is held, or the segment is not in use yet.
 func (x *TransactionIndex) path() string {
-	path := x.segment.prefix + txnIndexSuffix
+	path := x.segment.prefix() + txnIndexSuffix
 	if x.cleaned {
 		path += cleanedSuffix
 	}
