@@ -34,12 +34,14 @@ const collectPercent = 100
 // in the event loops are outside of it.
 func limitMemory(b *configs.Broker) {
 	if os.Getenv("GOMEMLIMIT") == "" {
+		r := newRest()
 		h := &heap{
 			most: heapLimit(memoryOf("/"), b.Network.RequestMemoryBytes), pace: os.Getenv("GOGC") == "",
-			collect: runtime.GC, collected: newRest().await,
+			collect: runtime.GC, collected: r.await,
 		}
 		h.adjust()
 		h.watch()
+		r.await() // for the end of the start
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 // of thousands of partitions. Go itself gives back what is beyond the heap's goal, which allows for leastGarbage, and
 // collects a heap in which nothing is allocated every two minutes only.
 //
-// It looks when the heap was collected, because memory grows to no purpose only by garbage, and then every restLook
-// until the process is at rest. So one that stays at rest is not woken.
+// It looks when the broker starts, and when the heap was collected, because memory grows to no purpose only by garbage,
+// and from then on every restLook until the process is at rest. So one that stays at rest is not woken.
 //
 // States: still -> looking (await) -> still, once at rest.
 type rest struct {
