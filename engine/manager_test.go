@@ -178,9 +178,20 @@ func TestHandlePoolStaysWithinItsLimit(t *testing.T) {
 		l := create(t, m, TopicPartition{"many", int32(i)}, testLogConfig())
 		waitDurable(t, l, appendBatch(t, l, batchSpec{value: fmt.Sprint(i)}).LastOffset+1)
 	}
-	if n := m.OpenFiles(); n > 20 {
-		t.Fatalf("%d files open", n)
+	// What only the commit journal has made durable keeps its descriptor until the next flush, and others are closed when
+	// one is opened: so the count is looked at after both.
+	check := func(step int32) {
+		t.Helper()
+		if err := m.dirs[0].flushJournal(); err != nil {
+			t.Fatal(err)
+		}
+		l := create(t, m, TopicPartition{"more", step}, testLogConfig())
+		waitDurable(t, l, appendBatch(t, l, batchSpec{}).LastOffset+1)
+		if n := m.OpenFiles(); n > 20 {
+			t.Fatalf("%d files open", n)
+		}
 	}
+	check(0)
 	for round := range 2 {
 		for i := range logs {
 			l, _ := m.Log(TopicPartition{"many", int32(i)})
@@ -191,9 +202,7 @@ func TestHandlePoolStaysWithinItsLimit(t *testing.T) {
 			waitDurable(t, l, appendBatch(t, l, batchSpec{}).LastOffset+1)
 		}
 	}
-	if n := m.OpenFiles(); n > 20 {
-		t.Fatalf("%d files open", n)
-	}
+	check(1)
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
