@@ -3,8 +3,9 @@ package engine
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
+
+	"kserver/internal/heaptest"
 )
 
 // What a partition of three segments may take of the heap, in bytes. Nearly all of a large node's partitions are not
@@ -13,15 +14,6 @@ const (
 	maxUnusedLogBytes = 900  // nobody has used it since the start, whatever the stop before it was like
 	maxLoadedLogBytes = 2900 // somebody has read it, and its files are still open
 )
-
-// heapBytes is what is in use on the heap.
-func heapBytes() int64 {
-	runtime.GC()
-	runtime.GC() // what the first one put into the pools' second chance
-	var s runtime.MemStats
-	runtime.ReadMemStats(&s)
-	return int64(s.HeapAlloc)
-}
 
 func TestMemoryPerLog(t *testing.T) {
 	const logs = 300
@@ -50,7 +42,7 @@ func TestMemoryPerLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct{ name, dir string }{{"clean stop", clean}, {"kill", killed}} {
-		before := heapBytes()
+		before := heaptest.InUse()
 		m := openManager(t, Config{Dirs: []string{tc.dir}, stepped: true})
 		m.step()
 		if d := m.Dirs()[0]; d.UnrecoveredLogs != 0 || d.RecoveredLogs != 0 && tc.dir == clean || d.RecoveredLogs != logs && tc.dir == killed {
@@ -59,13 +51,13 @@ func TestMemoryPerLog(t *testing.T) {
 		for _, l := range m.Logs() {
 			l.SetConfig(cfg)
 		}
-		unused := (heapBytes() - before) / logs
+		unused := (heaptest.InUse() - before) / logs
 		for _, l := range m.Logs() {
 			if got := batches(t, readAll(t, l, 0)); len(got) != 6 {
 				t.Fatalf("%s: %d batches", tc.name, len(got))
 			}
 		}
-		loaded := (heapBytes() - before) / logs
+		loaded := (heaptest.InUse() - before) / logs
 		t.Logf("after a %s: %d bytes each unused, %d loaded", tc.name, unused, loaded)
 		if unused > maxUnusedLogBytes || loaded > maxLoadedLogBytes {
 			t.Errorf("after a %s a log takes %d bytes, %d once it is loaded", tc.name, unused, loaded)

@@ -2,7 +2,6 @@ package netio
 
 import (
 	"errors"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kserver/internal/heaptest"
 )
 
 func TestIdleTimeout(t *testing.T) {
@@ -358,14 +359,14 @@ func TestIdleConnectionMemory(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b Backend) {
 		s := serve(t, b, Config{}, &testHandler{})
 		const n = 500
-		before := heapInUse()
+		before := heaptest.InUse()
 		fds := make([]int, n)
 		for i := range fds { // raw sockets: the client's side costs no heap
 			fds[i] = rawClient(t, s.addr)
 			rawExchange(t, fds[i], frame(pattern(i, 3000)))
 		}
 		eventually(t, "all is sent", func() bool { return s.Stats().ArenaBytes == 0 })
-		per := (heapInUse() - before) / n
+		per := (heaptest.InUse() - before) / n
 		t.Logf("%d bytes of heap per idle connection", per)
 		if per > 2<<10 {
 			t.Errorf("%d bytes of heap per idle connection", per)
@@ -374,14 +375,6 @@ func TestIdleConnectionMemory(t *testing.T) {
 			unix.Close(fd)
 		}
 	})
-}
-
-func heapInUse() int64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }
 
 // The steady state of small requests allocates nothing, held requests and kept

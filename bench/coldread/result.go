@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"kserver/cmd/kbench/process"
 )
 
 // durations are sorted.
@@ -148,7 +149,7 @@ func (r *result) write(out io.Writer) error {
 // stolenShare is the part of the phase in which the hypervisor let the processors do nothing. A percentile above it is the
 // host's.
 func (p *phase) stolenShare() string {
-	return fmt.Sprintf("%.1f %%", 100*p.stolen.Seconds()/p.took.Seconds()/float64(runtime.NumCPU()))
+	return fmt.Sprintf("%.1f %%", process.StolenPercent(p.stolen, p.took))
 }
 
 // share of a processor that the broker took.

@@ -176,7 +176,7 @@ func newReconnectCommand() *cobra.Command {
 		}
 		ctx, cancel := context.WithCancel(cmd.Context())
 		go func() {
-			_, _ = io.Copy(io.Discard, cmd.InOrStdin())
+			_, _ = io.Copy(io.Discard, cmd.InOrStdin()) // that it has ended is all, however it did
 			cancel()
 		}()
 		served, refused := reconnects(ctx, args[0], clients)

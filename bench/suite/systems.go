@@ -184,7 +184,7 @@ func (p *programs) binary(name string) string {
 // versionOf asks a broker's executable, or its script, what it is. What was built here is named by its commit, too.
 func (o *options) versionOf(ctx context.Context, p *programs, name string) (string, error) {
 	word := "version"
-	if strings.HasPrefix(name, "floor") {
+	if p.binary(name) == p.kbench {
 		word = "--version"
 	}
 	out, err := exec.CommandContext(ctx, p.binary(name), word).Output()

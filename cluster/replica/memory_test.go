@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"kserver/engine"
+	"kserver/internal/heaptest"
 	"kserver/protocol/recordbatch"
 )
 
@@ -17,19 +18,10 @@ const (
 	maxQuietBytes   = 2100 // and nothing since two checkpoints ago
 )
 
-// heapBytes is what is in use on the heap.
-func heapBytes() int64 {
-	runtime.GC()
-	runtime.GC() // what the first one put into the pools' second chance
-	var s runtime.MemStats
-	runtime.ReadMemStats(&s)
-	return int64(s.HeapAlloc)
-}
-
 func TestMemoryPerPartition(t *testing.T) {
 	const partitions, batches, batchBytes = 200, 70, 4200 // more batches than an index keeps entries unwritten
 	m, _ := hosted(t, 1)
-	before := heapBytes()
+	before := heaptest.InUse()
 	leads := slices.Repeat([]Leadership{leading}, partitions)
 	cfg := engine.DefaultLogConfig()
 	cfg.FlushMessages = 1 << 40
@@ -56,7 +48,7 @@ func TestMemoryPerPartition(t *testing.T) {
 	}
 	check := func(state string, most int64) {
 		t.Helper()
-		if each := (heapBytes() - before) / partitions; each > most {
+		if each := (heaptest.InUse() - before) / partitions; each > most {
 			t.Errorf("a partition that is %s takes %d bytes, more than %d", state, each, most)
 		} else {
 			t.Logf("%s: %d bytes", state, each)

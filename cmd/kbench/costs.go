@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"kserver/cmd/kbench/internal/load"
@@ -101,7 +100,7 @@ func (c *costs) stop(r *report.Result) error {
 	cpu := (c.clientTo - c.clientFrom).Seconds()
 	r.Client = report.Cost{CPUSeconds: cpu, Cores: cpu / elapsed}
 	stolen := c.allTo.Stolen - c.allFrom.Stolen
-	r.StolenPercent = 100 * stolen.Seconds() / elapsed / float64(runtime.NumCPU())
+	r.StolenPercent = process.StolenPercent(stolen, time.Duration(c.to-c.from))
 	if c.pid == 0 {
 		return nil
 	}

@@ -76,6 +76,7 @@ var allowed = []rule{
 	{"bench/...", []string{"bench/...", "cmd/kbench/...", "internal/hostile"}},
 	{"internal/hostile", []string{"cmd/kbench/..."}},
 	{"internal/fuzzing", nil},
+	{"internal/heaptest", nil},
 	{"internal/rules", nil},
 }
 

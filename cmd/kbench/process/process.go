@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -97,6 +98,11 @@ type MachineTime struct {
 	// Stolen is the time in which processors had something to do and the hypervisor did not let them, because they shared
 	// the host or had used up their share of it. Nothing on the machine gets on meanwhile.
 	Stolen time.Duration
+}
+
+// StolenPercent is the part of the time of all processors that the hypervisor took while elapsed passed.
+func StolenPercent(stolen, elapsed time.Duration) float64 {
+	return 100 * stolen.Seconds() / elapsed.Seconds() / float64(runtime.NumCPU())
 }
 
 // Machine returns the times of the first line of /proc/stat.
